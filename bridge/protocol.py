@@ -1,0 +1,314 @@
+"""Every message that crosses the process boundary, one JSON object a line.
+
+The host (Blender, the command line, a test) sends `Hello` and then requests; the worker answers each request with
+any number of `Progress` and exactly one of `Done`, `Failed`, `Cancelled`. Arrays never travel in a message: they lie
+as .npy files in the folder that the request names. Only the standard library is used here, so both ends can read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sys
+from dataclasses import dataclass, field, fields
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
+
+PROTOCOL_VERSION = 1
+
+LINE_LIMIT = 1 << 20
+"""Longest line in bytes; a longer one is noise, not a message."""
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+HALVES = ("auto", "on", "off")
+
+FailureKind: TypeAlias = Literal["setup", "input", "out_of_memory", "checkpoint", "internal", "died", "protocol"]
+
+ARTIST_TEXT: dict[FailureKind, str] = {
+    "setup": "The worker is not ready: open Dimple's preferences, press Check Setup and follow what it lists.",
+    "input": "This head or these settings cannot be used: correct what the message names and generate again.",
+    "out_of_memory": "Memory ran out: close other programs, ask for fewer frames, or choose the CPU in the preferences.",
+    "checkpoint": "The model files cannot be used: install Dimple again or choose another checkpoint folder.",
+    "internal": "Dimple made a mistake: generate again, and if it comes back report it with the worker's log.",
+    "died": "The worker stopped by itself: generate again to start a new one; its log says what happened.",
+    "protocol": "The add-on and the worker do not understand each other: install Dimple again and restart Blender.",
+}
+"""What the artist can do about each kind of failure. `died` and `protocol` are found by the host's end."""
+
+
+class ProtocolError(ValueError):
+    """A line that is no message, or a message that cannot be a line."""
+
+
+class VersionMismatch(ProtocolError):
+    """The other end speaks another version of the protocol."""
+
+
+# --------------------------------------------------------------------------------------------- host to worker
+
+
+@dataclass(frozen=True)
+class Hello:
+    """First line to the worker. `device` is one of DEVICES, `half` (16-bit floats) one of HALVES."""
+
+    protocol_version: int = PROTOCOL_VERSION
+    device: str = "auto"
+    half: str = "auto"
+
+
+@dataclass(frozen=True)
+class Check:
+    """Asks what the worker has and lacks, and what the checkpoint is made for."""
+
+    job: str
+    checkpoint: str
+
+
+@dataclass(frozen=True)
+class HeadRequest:
+    """Asks for a new person's neutral head, its arrays written into `folder`."""
+
+    job: str
+    folder: str
+    checkpoint: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class AnimateRequest:
+    """Asks for the deformations of the head in `folder`; doubles as the recipe stored on the object.
+
+    `folder` holds neutral_vertices.npy (V, 3) float32 and triangles.npy (F, 3) int32, and may hold
+    expression_signal.npy (K, M) float32, which then stands in for `expressions`, `intensity` and `profile`.
+    `checkpoint` is a folder, or the name of a shipped one. `late_start` and `steps` of None mean the sampler's own.
+    """
+
+    job: str
+    folder: str
+    checkpoint: str
+    expressions: tuple[str, ...]
+    intensity: float
+    profile: str
+    frames: int
+    frame_rate: float
+    seed: int
+    sampler: str = "default"
+    late_start: int | None = None
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Asks the worker to give up a job at its next step."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class Quit:
+    """Asks the worker to leave; closing its input does the same."""
+
+
+# --------------------------------------------------------------------------------------------- worker to host
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Answer to `Hello`. `torch` is its version, empty where the worker's Python lacks it."""
+
+    protocol_version: int
+    python: str
+    torch: str
+    device: str
+    device_name: str
+    memory_free_mb: int
+    checkpoints: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Step `step` of `steps` of a phase ("load", "bind", "sample", "write") is done."""
+
+    job: str
+    phase: str
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """The job's results: file paths by array name, and facts about them in `info`."""
+
+    job: str
+    paths: dict[str, str]
+    seconds: float
+    seed: int
+    info: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job's end without results. `job` is empty when the failure belongs to no job.
+
+    `message` is one sentence for the artist, `detail` the technical text: numbers, exit code, end of the log.
+    """
+
+    job: str
+    kind: FailureKind
+    message: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """The job was given up on request; it left no results."""
+
+    job: str
+
+
+Request: TypeAlias = Check | HeadRequest | AnimateRequest
+Message: TypeAlias = Hello | Request | Cancel | Quit | Ready | Progress | Done | Failed | Cancelled
+
+MESSAGE_TYPES: dict[str, type[Message]] = {
+    "hello": Hello,
+    "check": Check,
+    "head": HeadRequest,
+    "animate": AnimateRequest,
+    "cancel": Cancel,
+    "quit": Quit,
+    "ready": Ready,
+    "progress": Progress,
+    "done": Done,
+    "failed": Failed,
+    "cancelled": Cancelled,
+}
+_TYPE_NAMES = {message_type: name for name, message_type in MESSAGE_TYPES.items()}
+_FIELD_TYPES = {message_type: get_type_hints(message_type) for message_type in _TYPE_NAMES}
+
+
+# --------------------------------------------------------------------------------------------- lines
+
+
+def encode(message: Message) -> bytes:
+    """The message as one line of ASCII JSON, newline included.
+
+    Raises ProtocolError when a field has the wrong type, is not finite, or the line would exceed LINE_LIMIT.
+    """
+    kind = type(message)
+    values = {item.name: getattr(message, item.name) for item in fields(message)}
+    for name, value in values.items():
+        _checked(value, _FIELD_TYPES[kind][name], f"{_TYPE_NAMES[kind]}.{name}")
+    try:
+        # ASCII, so that any string survives: also the lone surrogates of undecodable file names.
+        line = json.dumps({"type": _TYPE_NAMES[kind], **values}, allow_nan=False).encode("ascii") + b"\n"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ProtocolError(f"{_TYPE_NAMES[kind]} message cannot be written as JSON: {error}") from error
+    if len(line) > LINE_LIMIT:
+        raise ProtocolError(f"{_TYPE_NAMES[kind]} message has {len(line)} bytes, the limit is {LINE_LIMIT}")
+    return line
+
+
+def decode(line: bytes) -> Message:
+    """The message of one line.
+
+    Raises VersionMismatch for a `hello` or `ready` of another version, ProtocolError for anything that is no message:
+    no JSON object, unknown type, missing, unknown or ill-typed fields, numbers that are not finite.
+    """
+    try:
+        data = json.loads(line, parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"not a line of JSON: {_shortened(line)} ({error})") from error
+    if not isinstance(data, dict):
+        raise ProtocolError(f"not a JSON object: {_shortened(line)}")
+    values = cast(dict[str, Any], data)
+    name = values.pop("type", None)
+    kind = MESSAGE_TYPES.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise ProtocolError(f"unknown message type: {_shortened(line)}")
+    version = values.get("protocol_version", PROTOCOL_VERSION)
+    if version != PROTOCOL_VERSION:  # looked at first: another version may have other fields
+        raise VersionMismatch(f"the other end speaks version {version} of the protocol, this one {PROTOCOL_VERSION}")
+    hints = _FIELD_TYPES[kind]
+    unknown = values.keys() - hints.keys()
+    if unknown:
+        raise ProtocolError(f"{name} message has unknown fields: {', '.join(sorted(unknown))}")
+    checked = {key: _checked(value, hints[key], f"{name}.{key}") for key, value in values.items()}
+    try:
+        return kind(**checked)
+    except TypeError as error:
+        raise ProtocolError(f"{name} message is incomplete: {error}") from error
+
+
+class LineBuffer:
+    """Cuts a stream of bytes into lines."""
+
+    def __init__(self) -> None:
+        self._partial = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that `data` completes, without newlines. Raises ProtocolError when a line exceeds LINE_LIMIT."""
+        *lines, rest = (bytes(self._partial) + data).split(b"\n")
+        self._partial = bytearray(rest)
+        longest = max((len(line) for line in (*lines, rest)), default=0)
+        if longest > LINE_LIMIT:
+            raise ProtocolError(f"a line of {longest} bytes, the limit is {LINE_LIMIT}")
+        return lines
+
+
+# --------------------------------------------------------------------------------------------- heads
+
+
+def fingerprint(vertex_count: int, triangles_bytes: bytes) -> str:
+    """Names a topology: "<vertex count>-<SHA-256 of the triangles>".
+
+    `triangles_bytes` is the (F, 3) triangle array as little-endian int32, every triangle rotated so that its smallest
+    index comes first and the rows sorted, which makes the name independent of face order and of the starting corner.
+    Raises ValueError when the bytes are not whole triangles.
+    """
+    if len(triangles_bytes) % 12:
+        raise ValueError(f"{len(triangles_bytes)} bytes are not whole triangles of three int32")
+    return f"{vertex_count}-{hashlib.sha256(triangles_bytes).hexdigest()}"
+
+
+# --------------------------------------------------------------------------------------------- field types
+
+
+def _checked(value: Any, hint: Any, where: str) -> Any:
+    """`value` as the annotation `hint` wants it (lists become tuples, ints floats). Raises ProtocolError."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        for option in arguments:
+            if option is NoneType and value is None:
+                return None
+            if option is not NoneType and value is not None:
+                return _checked(value, option, where)
+    elif origin is Literal and value in arguments:
+        return value
+    elif origin is tuple and isinstance(value, (list, tuple)):
+        items = cast(list[Any], value)
+        return tuple(_checked(item, arguments[0], f"{where}[{index}]") for index, item in enumerate(items))
+    elif origin is dict and isinstance(value, dict):
+        entries = cast(dict[Any, Any], value)
+        return {_checked(key, str, where): _checked(item, arguments[1], where) for key, item in entries.items()}
+    elif hint is Any:
+        return value
+    elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if abs(value) <= sys.float_info.max:  # false for NaN too, and no overflow for a huge integer
+            return float(value)
+    elif hint in (int, str) and isinstance(value, hint) and not isinstance(value, bool):
+        return value
+    raise ProtocolError(f"{where} cannot be {value!r:.80}")
+
+
+def _finite(text: str) -> float:
+    """The number of a JSON literal. Raises ValueError for NaN, infinities and numbers too large to be finite."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
+    return value
+
+
+def _shortened(line: bytes) -> str:
+    """The beginning of a line, printable."""
+    return repr(line if len(line) <= 80 else line[:77] + b"...")
