@@ -1,9 +1,9 @@
 """Expression units, their named mixtures and the signals that drive an animation.
 
-An `expression_stage` is the vector e_i of AnimateMe section 3.2: it says what is expressed and how strongly at
-one frame. Here it holds the weights of M = 57 FACS-like units instead of a one-hot category, so that units,
-mixtures, emotions and the labels of the CoMA data set share one space. An `expression_signal` (K, M) is one stage
-per frame.
+An `expression_stage` is the vector e_i of AnimateMe section 3.2: it says what is expressed, and how strongly,
+at one frame. Here it holds the weights of M = 57 FACS-like units instead of a one-hot category, so that units,
+mixtures, emotions and the labels of the CoMA data set share one space.
+An `expression_signal` (K, M) is one stage per frame.
 """
 
 from collections.abc import Mapping, Sequence
@@ -78,7 +78,8 @@ def _unit_weights(mixture: Mapping[str, float]) -> Mapping[str, float]:
 # EMFACS prototypes (Friesen and Ekman, 1983): action units, turned into shapes by ICT-FaceKit's FACS table.
 _EMOTIONS: Mapping[str, Mapping[str, float]] = {
     "happiness": {  # 6 + 12
-        "cheekSquint": 0.7, "mouthSmile": 0.9, "eyeSquint": 0.2, "mouthUpperUp": 0.15, "mouthDimple": 0.1,
+        "cheekSquint": 0.7, "cheekRaiser": 0.3, "mouthSmile": 0.85, "eyeSquint": 0.15, "mouthUpperUp": 0.15,
+        "mouthDimple": 0.1,
     },
     "sadness": {  # 1 + 4 + 15 + 17
         "browInnerUp": 0.85, "browDown": 0.25, "mouthFrown": 0.75, "mouthShrugLower": 0.45, "eyeBlink": 0.15,
@@ -101,22 +102,23 @@ _EMOTIONS: Mapping[str, Mapping[str, float]] = {
     },
 }
 
-# What the subjects of CoMA (Ranjan et al., 2018) act out, in units. No unit sucks the cheeks in: `cheeks_in` is the
-# pucker that comes with it, lips sealed over a lowered jaw.
+# What the subjects of CoMA (Ranjan et al., 2018) act out, in units. No unit sucks the cheeks in: `cheeks_in`
+# is the pucker that comes with it, lips sealed over a lowered jaw.
 _COMA: Mapping[str, Mapping[str, float]] = {
     "bareteeth": {
-        "mouthUpperUp": 0.8, "mouthLowerDown": 0.85, "mouthStretch": 0.35, "mouthSmile": 0.35, "noseSneer": 0.3,
-        "cheekSquint": 0.3,
+        "mouthUpperUp": 0.8, "mouthLowerDown": 0.85, "mouthStretch": 0.35, "mouthSmile": 0.35,
+        "noseSneer": 0.3, "cheekSquint": 0.3,
     },
     "cheeks_in": {
         "mouthPucker": 0.7, "jawOpen": 0.15, "mouthClose": 0.15, "mouthFunnel": 0.15, "mouthRollLower": 0.1,
     },
     "eyebrow": {"browInnerUp": 0.9, "browOuterUp": 1.0, "eyeWide": 0.3},
     "high_smile": {
-        "mouthSmile": 1.0, "cheekSquint": 0.75, "mouthUpperUp": 0.45, "mouthLowerDown": 0.15, "mouthDimple": 0.2,
+        "mouthSmile": 1.0, "cheekSquint": 0.5, "mouthUpperUp": 0.6, "mouthLowerDown": 0.2, "mouthDimple": 0.2,
     },
     "lips_back": {
-        "mouthRollLower": 0.8, "mouthRollUpper": 0.75, "mouthStretch": 0.4, "mouthPress": 0.3, "mouthDimple": 0.2,
+        "mouthRollLower": 0.8, "mouthRollUpper": 0.75, "mouthStretch": 0.4, "mouthPress": 0.3,
+        "mouthDimple": 0.2,
     },
     "lips_up": {"mouthUpperUp": 0.85, "mouthShrugUpper": 0.5, "noseSneer": 0.45, "cheekSquint": 0.25},
     "mouth_down": {"mouthFrown": 1.0, "mouthLowerDown": 0.45, "mouthStretch": 0.3, "mouthShrugLower": 0.25},
@@ -166,7 +168,7 @@ def expression_stage(texts: Sequence[str]) -> NDArray[np.float32]:
 
 
 def minimum_jerk(time: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From 0 to 1 over time 0 to 1, at rest before and after: 10 t^3 - 15 t^4 + 6 t^5 (Flash and Hogan, 1985)."""
+    """From 0 to 1 over time 0 to 1, at rest outside: 10 t^3 - 15 t^4 + 6 t^5 (Flash and Hogan, 1985)."""
     t = np.clip(time, 0.0, 1.0)
     return t**3 * (10.0 + t * (6.0 * t - 15.0))
 
@@ -184,9 +186,9 @@ _RETURNING: Mapping[str, tuple[float, float, float]] = {
 def profile(name: str, frames: int) -> NDArray[np.float32]:
     """How far the expression has come at each frame: (frames,), 0 neutral to 1 apex.
 
-    `ease` and `linear` go from neutral to the apex, `hold` stays at it, `in_hold_out` and `blink` come back to
-    neutral, the latter closing faster than it opens. Raises InputError for an unknown profile and for too few
-    frames: fewer than 2, or than 3 where the face comes back.
+    `ease` and `linear` go from neutral to the apex, `hold` stays at it, `in_hold_out` and `blink` come back
+    to neutral, the latter closing faster than it opens. Raises InputError for an unknown profile and for too
+    few frames: fewer than 2, or than 3 where the face comes back.
     """
     if name not in PROFILES:
         raise InputError(f"There is no profile called “{name}”; choose one of {', '.join(PROFILES)}.")
@@ -212,8 +214,8 @@ def expression_signal(
 ) -> NDArray[np.float32]:
     """The signal (frames, 57) of an animation: the stage of `texts` times `intensity`, along a profile.
 
-    `intensity` runs from 0 to 1, and up to 1.5 for exaggeration. Where that takes a unit above 1.5 its apex is
-    lowered and its timing kept. Raises InputError for an intensity out of range, and as expression_stage
+    `intensity` runs from 0 to 1, and up to 1.5 for exaggeration. Where that takes a unit above 1.5, its apex
+    is lowered and its timing kept. Raises InputError for an intensity out of range, and as expression_stage
     and profile do.
     """
     if not isfinite(intensity) or not 0.0 <= intensity <= MAX_WEIGHT:
@@ -226,7 +228,7 @@ def _mixture_named(name: str) -> Mapping[str, float]:
     known = {key.lower(): key for key in (*LABELS, *PAIRS, *UNIT_NAMES)}
     key = known.get(name.lower())
     if key is None:
-        close = [known[match] for match in get_close_matches(name.lower(), known, n=3)]
+        close = [known[match] for match in get_close_matches(name.lower(), known, n=3, cutoff=0.7)]
         hint = (
             f"did you mean {' or '.join(close)}?"
             if close
