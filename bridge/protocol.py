@@ -1,8 +1,8 @@
 """Every message that crosses the process boundary, one JSON object a line.
 
-The host (Blender, the command line, a test) sends `Hello` and then requests; the worker answers each request with
-any number of `Progress` and exactly one of `Done`, `Failed`, `Cancelled`. Arrays never travel in a message: they lie
-as .npy files in the folder that the request names. Only the standard library is used here, so both ends can read it.
+The host (Blender, the command line, a test) sends `Hello` and then requests; the worker answers each request
+with any number of `Progress` and exactly one of `Done`, `Failed`, `Cancelled`. Arrays never travel in a message:
+they lie as .npy files in the folder that the request names. Only the standard library is used here.
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ LINE_LIMIT = 1 << 20
 DEVICES = ("auto", "cpu", "cuda", "mps")
 HALVES = ("auto", "on", "off")
 
-FailureKind: TypeAlias = Literal["setup", "input", "out_of_memory", "checkpoint", "internal", "died", "protocol"]
+FailureKind: TypeAlias = Literal[
+    "setup", "input", "out_of_memory", "checkpoint", "internal", "died", "protocol"
+]
 
 ARTIST_TEXT: dict[FailureKind, str] = {
-    "setup": "The worker is not ready: open Dimple's preferences, press Check Setup and follow what it lists.",
+    "setup": "The worker is not ready: press Check Setup in Dimple's preferences and follow what it lists.",
     "input": "This head or these settings cannot be used: correct what the message names and generate again.",
-    "out_of_memory": "Memory ran out: close other programs, ask for fewer frames, or choose the CPU in the preferences.",
+    "out_of_memory": "Memory ran out: close other programs, ask for fewer frames, or choose CPU in the preferences.",
     "checkpoint": "The model files cannot be used: install Dimple again or choose another checkpoint folder.",
-    "internal": "Dimple made a mistake: generate again, and if it comes back report it with the worker's log.",
+    "internal": "Dimple made a mistake: generate again; if it comes back, report it with the worker's log.",
     "died": "The worker stopped by itself: generate again to start a new one; its log says what happened.",
-    "protocol": "The add-on and the worker do not understand each other: install Dimple again and restart Blender.",
+    "protocol": "Add-on and worker do not understand each other: install Dimple again and restart Blender.",
 }
 """What the artist can do about each kind of failure. `died` and `protocol` are found by the host's end."""
 
@@ -41,7 +43,7 @@ class ProtocolError(ValueError):
     """A line that is no message, or a message that cannot be a line."""
 
 
-class VersionMismatch(ProtocolError):
+class VersionMismatchError(ProtocolError):
     """The other end speaks another version of the protocol."""
 
 
@@ -81,7 +83,7 @@ class AnimateRequest:
 
     `folder` holds neutral_vertices.npy (V, 3) float32 and triangles.npy (F, 3) int32, and may hold
     expression_signal.npy (K, M) float32, which then stands in for `expressions`, `intensity` and `profile`.
-    `checkpoint` is a folder, or the name of a shipped one. `late_start` and `steps` of None mean the sampler's own.
+    `checkpoint` is a folder, or the name of a shipped one. `late_start` and `steps`: None is the sampler's own.
     """
 
     job: str
@@ -212,8 +214,8 @@ def encode(message: Message) -> bytes:
 def decode(line: bytes) -> Message:
     """The message of one line.
 
-    Raises VersionMismatch for a `hello` or `ready` of another version, ProtocolError for anything that is no message:
-    no JSON object, unknown type, missing, unknown or ill-typed fields, numbers that are not finite.
+    Raises VersionMismatchError for a `hello` or `ready` of another version, ProtocolError for anything else that
+    is no message: no JSON object, unknown type, missing, unknown or ill-typed fields, numbers not finite.
     """
     try:
         data = json.loads(line, parse_constant=_finite, parse_float=_finite)
@@ -228,7 +230,7 @@ def decode(line: bytes) -> Message:
         raise ProtocolError(f"unknown message type: {_shortened(line)}")
     version = values.get("protocol_version", PROTOCOL_VERSION)
     if version != PROTOCOL_VERSION:  # looked at first: another version may have other fields
-        raise VersionMismatch(f"the other end speaks version {version} of the protocol, this one {PROTOCOL_VERSION}")
+        raise VersionMismatchError(f"the other end speaks protocol version {version}, this one {PROTOCOL_VERSION}")
     hints = _FIELD_TYPES[kind]
     unknown = values.keys() - hints.keys()
     if unknown:
@@ -247,7 +249,7 @@ class LineBuffer:
         self._partial = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The lines that `data` completes, without newlines. Raises ProtocolError when a line exceeds LINE_LIMIT."""
+        """The lines that `data` completes, without newlines. Raises ProtocolError beyond LINE_LIMIT."""
         *lines, rest = (bytes(self._partial) + data).split(b"\n")
         self._partial = bytearray(rest)
         longest = max((len(line) for line in (*lines, rest)), default=0)
@@ -262,9 +264,9 @@ class LineBuffer:
 def fingerprint(vertex_count: int, triangles_bytes: bytes) -> str:
     """Names a topology: "<vertex count>-<SHA-256 of the triangles>".
 
-    `triangles_bytes` is the (F, 3) triangle array as little-endian int32, every triangle rotated so that its smallest
-    index comes first and the rows sorted, which makes the name independent of face order and of the starting corner.
-    Raises ValueError when the bytes are not whole triangles.
+    `triangles_bytes` is the (F, 3) triangle array as little-endian int32, every triangle rotated so that its
+    smallest index comes first and the rows sorted lexicographically: face order and starting corner do not
+    matter. Raises ValueError when the bytes are not whole triangles.
     """
     if len(triangles_bytes) % 12:
         raise ValueError(f"{len(triangles_bytes)} bytes are not whole triangles of three int32")
@@ -290,7 +292,8 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
         return tuple(_checked(item, arguments[0], f"{where}[{index}]") for index, item in enumerate(items))
     elif origin is dict and isinstance(value, dict):
         entries = cast(dict[Any, Any], value)
-        return {_checked(key, str, where): _checked(item, arguments[1], where) for key, item in entries.items()}
+        _, item_type = arguments
+        return {_checked(key, str, where): _checked(item, item_type, where) for key, item in entries.items()}
     elif hint is Any:
         return value
     elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -302,7 +305,7 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
 
 
 def _finite(text: str) -> float:
-    """The number of a JSON literal. Raises ValueError for NaN, infinities and numbers too large to be finite."""
+    """The number of a JSON literal. Raises ValueError for NaN, infinities and whatever overflows to them."""
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(f"{text} is not a finite number")
