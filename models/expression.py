@@ -1,8 +1,8 @@
 """Expression units, their named mixtures and the signals that drive an animation.
 
 An `expression_stage` is the vector e_i of AnimateMe section 3.2: it says what is expressed, and how strongly,
-at one frame. Here it holds the weights of M = 57 FACS-like units instead of a one-hot category, so that units,
-mixtures, emotions and the labels of the CoMA data set share one space.
+at one frame. Here it holds the weights of M = 57 FACS-like units instead of a one-hot category, so that
+units, mixtures, emotions and the labels of the CoMA data set share one space.
 An `expression_signal` (K, M) is one stage per frame.
 """
 
@@ -110,7 +110,7 @@ _COMA: Mapping[str, Mapping[str, float]] = {
         "noseSneer": 0.3, "cheekSquint": 0.3,
     },
     "cheeks_in": {
-        "mouthPucker": 0.7, "jawOpen": 0.15, "mouthClose": 0.15, "mouthFunnel": 0.15, "mouthRollLower": 0.1,
+        "mouthPucker": 0.6, "jawOpen": 0.3, "mouthClose": 0.25, "mouthFunnel": 0.15, "mouthRollLower": 0.2,
     },
     "eyebrow": {"browInnerUp": 0.9, "browOuterUp": 1.0, "eyeWide": 0.3},
     "high_smile": {
