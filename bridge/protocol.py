@@ -1,8 +1,8 @@
 """Every message that crosses the process boundary, one JSON object a line.
 
-The host (Blender, the command line, a test) sends `Hello` and then requests; the worker answers each request
-with any number of `Progress` and exactly one of `Done`, `Failed`, `Cancelled`. Arrays never travel in a message:
-they lie as .npy files in the folder that the request names. Only the standard library is used here.
+The host (Blender, the command line, a test) sends `Hello` and then requests; the worker answers each
+request with any number of `Progress` and exactly one of `Done`, `Failed`, `Cancelled`. Arrays never travel
+in a message: they lie as .npy files in the folder that the request names. Standard library only.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FailureKind: TypeAlias = Literal[
 ARTIST_TEXT: dict[FailureKind, str] = {
     "setup": "The worker is not ready: press Check Setup in Dimple's preferences and follow what it lists.",
     "input": "This head or these settings cannot be used: correct what the message names and generate again.",
-    "out_of_memory": "Memory ran out: close other programs, ask for fewer frames, or choose CPU in the preferences.",
+    "out_of_memory": "Memory ran out: close other programs, ask for fewer frames, or let the CPU do it.",
     "checkpoint": "The model files cannot be used: install Dimple again or choose another checkpoint folder.",
     "internal": "Dimple made a mistake: generate again; if it comes back, report it with the worker's log.",
     "died": "The worker stopped by itself: generate again to start a new one; its log says what happened.",
@@ -83,7 +83,7 @@ class AnimateRequest:
 
     `folder` holds neutral_vertices.npy (V, 3) float32 and triangles.npy (F, 3) int32, and may hold
     expression_signal.npy (K, M) float32, which then stands in for `expressions`, `intensity` and `profile`.
-    `checkpoint` is a folder, or the name of a shipped one. `late_start` and `steps`: None is the sampler's own.
+    `checkpoint` is a folder, or the name of a shipped one. `late_start`, `steps`: None is the sampler's own.
     """
 
     job: str
@@ -214,8 +214,8 @@ def encode(message: Message) -> bytes:
 def decode(line: bytes) -> Message:
     """The message of one line.
 
-    Raises VersionMismatchError for a `hello` or `ready` of another version, ProtocolError for anything else that
-    is no message: no JSON object, unknown type, missing, unknown or ill-typed fields, numbers not finite.
+    Raises VersionMismatchError for a `hello` or `ready` of another version, ProtocolError for anything else
+    that is no message: no JSON object, unknown type, missing, unknown or ill-typed fields, numbers not finite.
     """
     try:
         data = json.loads(line, parse_constant=_finite, parse_float=_finite)
@@ -230,7 +230,9 @@ def decode(line: bytes) -> Message:
         raise ProtocolError(f"unknown message type: {_shortened(line)}")
     version = values.get("protocol_version", PROTOCOL_VERSION)
     if version != PROTOCOL_VERSION:  # looked at first: another version may have other fields
-        raise VersionMismatchError(f"the other end speaks protocol version {version}, this one {PROTOCOL_VERSION}")
+        raise VersionMismatchError(
+            f"the other end speaks protocol version {version}, this one {PROTOCOL_VERSION}"
+        )
     hints = _FIELD_TYPES[kind]
     unknown = values.keys() - hints.keys()
     if unknown:
