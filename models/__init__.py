@@ -1,0 +1,1 @@
+"""The generative models of Dimple: torch and numpy, never Blender."""
