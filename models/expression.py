@@ -16,19 +16,23 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 
-UNIT_NAMES: tuple[str, ...] = tuple(
-    """
-    pupilDilateLeft pupilDilateRight browDownLeft browDownRight browInnerUpLeft browInnerUpRight
-    browOuterUpLeft browOuterUpRight cheekPuffLeft cheekPuffRight cheekRaiserLeft cheekRaiserRight
-    cheekSquintLeft cheekSquintRight eyeBlinkLeft eyeBlinkRight eyeLookDownLeft eyeLookDownRight
-    eyeLookInLeft eyeLookInRight eyeLookOutLeft eyeLookOutRight eyeLookUpLeft eyeLookUpRight eyeSquintLeft
-    eyeSquintRight eyeWideLeft eyeWideRight jawForward jawLeft jawOpen jawRight mouthClose mouthDimpleLeft
-    mouthDimpleRight mouthFrownLeft mouthFrownRight mouthFunnel mouthLeft mouthLowerDownLeft
-    mouthLowerDownRight mouthPressLeft mouthPressRight mouthPucker mouthRight mouthRollLower
-    mouthRollUpper mouthShrugLower mouthShrugUpper mouthSmileLeft mouthSmileRight mouthStretchLeft
-    mouthStretchRight mouthUpperUpLeft mouthUpperUpRight noseSneerLeft noseSneerRight
-    """.split()
+# fmt: off
+UNIT_NAMES: tuple[str, ...] = (
+    "pupilDilateLeft", "pupilDilateRight", "browDownLeft", "browDownRight", "browInnerUpLeft",
+    "browInnerUpRight", "browOuterUpLeft", "browOuterUpRight", "cheekPuffLeft", "cheekPuffRight",
+    "cheekRaiserLeft", "cheekRaiserRight", "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft",
+    "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight", "eyeLookInLeft", "eyeLookInRight",
+    "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight", "eyeSquintLeft",
+    "eyeSquintRight", "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight",
+    "mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
+    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight",
+    "mouthPucker", "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper",
+    "mouthSmileLeft", "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft",
+    "mouthUpperUpRight", "noseSneerLeft", "noseSneerRight",
 )
+# fmt: on
+"""The M = 57 expression shapes of ICT-FaceKit in its order, under ARKit's spelling."""
+
 UNIT_INDEX: Mapping[str, int] = MappingProxyType({name: i for i, name in enumerate(UNIT_NAMES)})
 
 MAX_WEIGHT = 1.5

@@ -69,7 +69,7 @@ def test_mirroring_swaps_sides_and_directions():
     assert UNIT_NAMES[MIRROR_UNITS[UNIT_INDEX["jawRight"]]] == "jawLeft"
     assert UNIT_NAMES[MIRROR_UNITS[UNIT_INDEX["mouthFunnel"]]] == "mouthFunnel"
     np.testing.assert_array_equal(MIRROR_UNITS[MIRROR_UNITS], np.arange(57))
-    assert np.count_nonzero(MIRROR_UNITS == np.arange(57)) == 9
+    assert np.count_nonzero(np.arange(57) == MIRROR_UNITS) == 9
 
 
 def test_there_are_six_emotions_and_the_twelve_coma_labels():
