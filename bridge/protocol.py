@@ -215,7 +215,7 @@ def decode(line: bytes) -> Message:
     """The message of one line.
 
     Raises VersionMismatchError for a `hello` or `ready` of another version, ProtocolError for anything else
-    that is no message: no JSON object, unknown type, missing, unknown or ill-typed fields, numbers not finite.
+    that is no message: no JSON object, an unknown type, missing, unknown or ill-typed fields, NaN.
     """
     try:
         data = json.loads(line, parse_constant=_finite, parse_float=_finite)
@@ -253,8 +253,8 @@ class LineBuffer:
     def feed(self, data: bytes) -> list[bytes]:
         """The lines that `data` completes, without newlines. Raises ProtocolError beyond LINE_LIMIT."""
         *lines, rest = (bytes(self._partial) + data).split(b"\n")
-        self._partial = bytearray(rest)
-        longest = max((len(line) for line in (*lines, rest)), default=0)
+        longest = max(map(len, (*lines, rest)))
+        self._partial = bytearray(rest if longest <= LINE_LIMIT else b"")
         if longest > LINE_LIMIT:
             raise ProtocolError(f"a line of {longest} bytes, the limit is {LINE_LIMIT}")
         return lines
