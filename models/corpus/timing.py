@@ -72,9 +72,8 @@ ASYMMETRY: Mapping[str, float] = MappingProxyType(
 # fmt: on
 """Pair of units -> mean |left - right| over the mean of both."""
 
-LAG_SECONDS = 0.07
-"""Spread of the moment a group is half way. In the MIT take, groups that move together differ by 0.1 s
-RMS."""
+LAG_SECONDS = 0.10
+"""Spread of the moment a group is half way: in the MIT take, groups that move together differ by 0.14 s RMS."""
 HIGH_BAND_SHARE = 0.09
 """Share of the energy above 3 Hz that lies above 8 Hz: mean band energies of the four takes."""
 
