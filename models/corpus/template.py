@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .ict import ICT
-    from .template_mesh import HalfMesh, Mesh
+    from .template_mesh import Mesh
+    from .template_surface import HalfSkin
 
 LID_EDGE_RING = 5
 """The ring on the edge of the lid (loop 1.8), where the lids meet in a blink."""
@@ -115,7 +116,7 @@ def build_skin(ict: ICT) -> SkinTemplate:
     half_mesh = build_half(ict)
     mesh = mirrored(half_mesh)
     carried = mesh.transfer @ ict.neutral[:SKIN_VERTICES].astype(np.float64)
-    neutral = _clear_of_eyeballs(_symmetric(half_mesh, mesh), mesh).astype(np.float32)
+    neutral = _clear_of_eyeballs(_symmetric(half_mesh.half, mesh), mesh).astype(np.float32)
     triangles = _triangulate(neutral, mesh.faces)
     uv, uv_faces = np.zeros((1,2),np.float32), np.zeros_like(mesh.faces)
     return SkinTemplate(
@@ -137,10 +138,11 @@ def build_skin(ict: ICT) -> SkinTemplate:
     )
 
 
-def _symmetric(half_mesh: HalfMesh, mesh: Mesh) -> NDArray[np.float64]:
-    left = half_mesh.points @ half_mesh.half.vertices
-    right = left[mesh.mirror[len(left) :]] * [-1.0, 1.0, 1.0]
-    return np.concatenate([left, right])
+def _symmetric(half: HalfSkin, mesh: Mesh) -> NDArray[np.float64]:
+    skin = np.empty((SKIN_VERTICES, 3))
+    skin[half.right] = half.vertices * [-1.0, 1.0, 1.0]
+    skin[half.left] = half.vertices
+    return mesh.transfer @ skin
 
 
 def _clear_of_eyeballs(vertices: NDArray[np.float64], mesh: Mesh) -> NDArray[np.float64]:

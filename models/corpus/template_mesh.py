@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from .ict import SKIN_VERTICES, VERTEX_REGIONS
+from .template_curves import ABOVE_BROW, BROW, NASOLABIAL, draw
 from .template_patches import (
     FACE_SIZE,
     by_size,
@@ -35,6 +36,8 @@ EXTERIOR_LIP_LOOP, EXTERIOR_EYE_LOOP = 12, 2
 """The exterior is flattened from these loops outward: further inside, the conformal map folds at the corner of the mouth."""
 BAG_LOOP, SOCKET_LOOP = -12, -5
 """Mouth bag and socket are flattened from these loops inward."""
+FLOW_LINES = {"brow": (BROW, True), "above_brow": (ABOVE_BROW, True), "nasolabial": (NASOLABIAL, False)}
+"""Chains of edges inside the exterior and whether their last end is loose; the others close with their mirror image."""
 MATERIALS = ("skin", "mouth", "socket")
 SKIN, MOUTH, SOCKET = range(len(MATERIALS))
 SOCKET_STRIPS, MOUTH_STRIPS = 4, 7
@@ -56,6 +59,8 @@ class HalfMesh:
     """(R, C) point indices of the mouth's half rings."""
     face_material: NDArray[np.int16]
     """(F,) index into MATERIALS."""
+    flow_lines: dict[str, NDArray[np.int64]]
+    """Point indices of the flow lines, from the midline on."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class Mesh:
     eye_rings: NDArray[np.int64]
     mouth_rings: NDArray[np.int64]
     face_material: NDArray[np.int16]
+    flow_lines: dict[str, NDArray[np.int64]]
 
 
 def build_half(ict: ICT) -> HalfMesh:
@@ -100,8 +106,16 @@ def build_half(ict: ICT) -> HalfMesh:
     exterior = flatten(half, outer_piece(half, [eye_curve, lip_curve]), _extremes(half, half.midline))
     chains = [above[:-1], mouth.points[-1], below[1:], neck[1:-1]]
     outline = np.concatenate([add(above[:-1]), mouth_numbers[-1], add(below[1:]), add(neck[1:-1])])
-    fresh, quads = mesh_patch(exterior, size, stack(chains), [eye.points[-1]])
-    faces.append(np.concatenate([outline, eye_numbers[-1], add(fresh), [-1]])[quads])
+    rim = stack(chains)
+    curves = [draw(exterior, controls, size, rim, loose_end=loose) for controls, loose in FLOW_LINES.values()]
+    fresh, quads = mesh_patch(exterior, size, rim, [eye.points[-1]], curves)
+    inner = [add(curve.inner) for curve in curves]
+    ends = [[end for end in (curve.start, curve.end) if end is not None] for curve in curves]
+    flow_lines = {
+        name: np.concatenate([outline[end[:1]], part, outline[end[1:]]])
+        for name, end, part in zip(FLOW_LINES, ends, inner, strict=True)
+    }
+    faces.append(np.concatenate([outline, eye_numbers[-1], *inner, add(fresh), [-1]])[quads])
 
     bag_vertex = int(np.argmin(half.vertices[:, 2] + 1e3 * ~_region(half, "mouth socket")))
     bag = flatten(half, piece_with(half, [bag_curve], bag_vertex), (int(bag_curve[0]), int(bag_curve[-1])))
@@ -116,7 +130,7 @@ def build_half(ict: ICT) -> HalfMesh:
     fresh, quads = mesh_patch(socket, size, eye.points[0])
     faces.append(np.concatenate([eye_numbers[0], add(fresh), [-1]])[quads])
     material = np.repeat(materials, [len(part) for part in faces]).astype(np.int16)
-    return HalfMesh(half, stack(points), np.concatenate(faces), eye_numbers, mouth_numbers, material)
+    return HalfMesh(half, stack(points), np.concatenate(faces), eye_numbers, mouth_numbers, material, flow_lines)
 
 
 def _region(half: HalfSkin, name: str) -> NDArray[np.bool_]:
@@ -179,14 +193,17 @@ def _strips(rings: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def mirrored(mesh: HalfMesh) -> Mesh:
     """Both halves in one mesh: the left half with the midline first, then the right without it."""
+    mesh, bridged = _without_flat_corners(mesh)
     half, count = mesh.half, mesh.points.shape[0]
-    on_midline = np.abs(mesh.points @ half.vertices[:, 0]) == 0.0
+    on_midline = _on_midline(mesh)
     other = np.flatnonzero(~on_midline)
     number = np.append(np.arange(count), -1)
     number[other] = count + np.arange(len(other))
     mirror = np.concatenate([number[:-1], other])
     order = np.where(mesh.faces[:, 3:] < 0, [0, 2, 1, 3], [0, 3, 2, 1])
-    right = number[np.take_along_axis(mesh.faces, order, axis=1)]
+    faces = mesh.faces.copy()
+    faces[bridged, 1] = mirror[faces[bridged, 3]]
+    right = number[np.take_along_axis(mesh.faces, order, axis=1)][~bridged]
     carriers = [
         sparse.csr_matrix((np.ones(len(target)), (np.arange(len(target)), target)), shape=(len(target), SKIN_VERTICES))
         for target in (half.left, half.right)
@@ -194,5 +211,42 @@ def mirrored(mesh: HalfMesh) -> Mesh:
     transfer = stack([mesh.points @ carriers[0], mesh.points[other] @ carriers[1]])
     mouth = np.concatenate([mesh.mouth, mirror[mesh.mouth[:, -2:0:-1]]], axis=1)
     eyes = np.stack([mesh.eye, mirror[mesh.eye]])
-    material = np.tile(mesh.face_material, 2)
-    return Mesh(np.concatenate([mesh.faces, right]), transfer, mirror, eyes, mouth, material)
+    material = np.concatenate([mesh.face_material, mesh.face_material[~bridged]])
+    lines = {name: np.concatenate([mirror[line[:0:-1]], line]) for name, line in mesh.flow_lines.items()}
+    return Mesh(np.concatenate([faces, right]), transfer, mirror, eyes, mouth, material, lines)
+
+
+def _on_midline(mesh: HalfMesh) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(mesh.points @ mesh.half.vertices[:, 0]) == 0.0)
+
+
+def _without_flat_corners(mesh: HalfMesh) -> tuple[HalfMesh, NDArray[np.bool_]]:
+    """Drop the midline points that are the flat corner of a single quad: with its mirror image the quad becomes one across the
+    midline. Such quads are turned so that corner 1 was the dropped one, and told by the mask (F,)."""
+    count = mesh.points.shape[0]
+    on_midline = np.append(_on_midline(mesh), False)
+    used = np.bincount(mesh.faces[mesh.faces >= 0], minlength=count)
+    flat = np.append(used == 1, False)[mesh.faces]
+    for neighbour in (1, -1):
+        flat &= on_midline[np.roll(mesh.faces, neighbour, axis=1)]
+    flat &= on_midline[mesh.faces] & (mesh.faces[:, 3:] >= 0)
+    bridged = flat.any(axis=1)
+    dropped = mesh.faces[flat]
+    turned = mesh.faces.copy()
+    for face in np.flatnonzero(bridged):
+        turned[face] = np.roll(turned[face], 1 - int(np.argmax(flat[face])))
+    kept = np.setdiff1d(np.arange(count), dropped)
+    number = np.full(count + 1, -1)
+    number[kept] = np.arange(len(kept))
+    return (
+        HalfMesh(
+            mesh.half,
+            mesh.points[kept],
+            number[turned],
+            number[mesh.eye],
+            number[mesh.mouth],
+            mesh.face_material,
+            {name: number[line] for name, line in mesh.flow_lines.items()},
+        ),
+        bridged,
+    )

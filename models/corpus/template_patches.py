@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .template_curves import Curve
     from .template_surface import HalfSkin
 
-SAG = 0.2
+SAG = 0.21
 """Largest allowed distance between an edge and a surface of the local curvature, mm: the one knob for the number of vertices."""
+EAR_SAG, EAR_BOX = 0.115, ((60.0, -28.0, -30.0), (120.0, 42.0, 18.0))
+"""The same for the left ear, whose rim would look faceted, and the corners of the box around it, mm."""
 SIZE_RANGE = (1.8, 12.0)
 """mm"""
 FACE_SIZE = 4.8
@@ -96,13 +99,15 @@ def _area(points: NDArray[np.float64], triangles: NDArray[np.int64]) -> NDArray[
 
 
 def curvature_size(half: HalfSkin, whole: tuple[NDArray[np.float64], NDArray[np.int64]], passes: int = 2) -> NDArray[np.float64]:
-    """(H,) edge length whose chord leaves the surface by SAG: sqrt(8 SAG / curvature), from the whole symmetric surface."""
+    """(H,) edge length whose chord leaves the surface by SAG, or EAR_SAG: sqrt(8 sag / curvature), on the whole symmetric surface."""
     _, _, first, second, _ = igl.principal_curvature(*whole)
     curvature = np.maximum(np.abs(first), np.abs(second))[: len(half.vertices)]
     average = _neighbour_mean(half)
     for _ in range(passes):
         curvature = average @ curvature
-    return np.clip(np.sqrt(8 * SAG / np.maximum(curvature, 1e-6)), *SIZE_RANGE)
+    low, high = np.array(EAR_BOX)
+    ear = ((half.vertices > low) & (half.vertices < high)).all(axis=1)
+    return np.clip(np.sqrt(8 * np.where(ear, EAR_SAG, SAG) / np.maximum(curvature, 1e-6)), *SIZE_RANGE)
 
 
 def _edges(half: HalfSkin) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -163,14 +168,13 @@ def mesh_patch(
     size: NDArray[np.float64],
     outline: Rows,
     holes: Sequence[Rows] = (),
-    curves: Sequence[Rows] = (),
+    curves: Sequence[Curve] = (),
 ) -> tuple[Rows, NDArray[np.int64]]:
     """Fill the closed `outline` with quads, leaving `holes` open and keeping `curves` as chains of edges.
 
     Returns the new inner points and the faces (F, 4), -1 padding triangles, counter-clockwise, whose indices run over outline, holes,
     curves (in that order) and then the new points.
     """
-    closed, opened = [flat.project(loop) for loop in (outline, *holes)], [flat.project(curve) for curve in curves]
     target = _limit_plane_growth(flat, size[flat.vertices] * flat.scale)
     corners = np.concatenate([flat.plane[flat.triangles], np.zeros((*flat.triangles.shape, 1))], axis=2)
     view = np.concatenate([corners.transpose(0, 2, 1).reshape(len(corners), 9), target[flat.triangles]], axis=1)
@@ -183,14 +187,23 @@ def mesh_patch(
         gmsh.model.mesh.field.setNumber(background, "ViewTag", number)
         gmsh.model.mesh.field.setAsBackgroundMesh(background)
         points: list[int] = []
-        loops = [gmsh.model.geo.addCurveLoop(_add_chain(loop, points, closed=True)) for loop in closed]
-        surface = gmsh.model.geo.addPlaneSurface(loops)
-        inner_lines = [line for curve in opened for line in _add_chain(curve, points, closed=False)]
+        rim, *openings = [_closed_lines(_add_points(flat, loop, points)) for loop in (outline, *holes)]
+        chains = [_add_curve(flat, curve, points) for curve in curves]
+        halves, loose = [rim], []
+        for curve, lines in zip(curves, chains, strict=True):
+            if curve.end is None:
+                loose += lines
+            else:
+                halves = [
+                    [*rim[: curve.start], *lines, *rim[curve.end :]],
+                    [*rim[curve.start : curve.end], *(-line for line in reversed(lines))],
+                ]
+        surfaces = [_add_surface([lines, *openings]) for lines in halves[:1]] + [_add_surface([lines]) for lines in halves[1:]]
         gmsh.model.geo.synchronize()
-        if inner_lines:
-            gmsh.model.mesh.embed(1, inner_lines, 2, surface)
+        if loose:
+            gmsh.model.mesh.embed(1, loose, 2, surfaces[0])
         gmsh.model.mesh.generate(2)
-        return _read_patch(flat, points, surface)
+        return _read_patch(flat, points, surfaces)
     finally:
         gmsh.finalize()
 
@@ -221,26 +234,43 @@ def _set_options(target: NDArray[np.float64]) -> None:
         gmsh.option.setNumber(name, value)
 
 
-def _add_chain(places: NDArray[np.float64], points: list[int], *, closed: bool) -> list[int]:
-    tags = [gmsh.model.geo.addPoint(float(x), float(y), 0.0) for x, y in places]
+def _add_points(flat: Flat, chain: Rows, points: list[int]) -> list[int]:
+    tags = [gmsh.model.geo.addPoint(float(x), float(y), 0.0) for x, y in flat.project(chain)]
     points += tags
-    ends = list(zip(tags, tags[1:] + tags[:1], strict=True))[: None if closed else -1]
-    lines = [gmsh.model.geo.addLine(a, b) for a, b in ends]
+    return tags
+
+
+def _add_lines(tags: list[int]) -> list[int]:
+    lines = [gmsh.model.geo.addLine(a, b) for a, b in zip(tags[:-1], tags[1:], strict=True)]
     for line in lines:
         gmsh.model.geo.mesh.setTransfiniteCurve(line, 2)
     return lines
 
 
-def _read_patch(flat: Flat, points: list[int], surface: int) -> tuple[Rows, NDArray[np.int64]]:
+def _closed_lines(tags: list[int]) -> list[int]:
+    return _add_lines(tags + tags[:1])
+
+
+def _add_curve(flat: Flat, curve: Curve, points: list[int]) -> list[int]:
+    tags = [points[curve.start], *_add_points(flat, curve.inner, points)]
+    return _add_lines(tags if curve.end is None else [*tags, points[curve.end]])
+
+
+def _add_surface(loops: list[list[int]]) -> int:
+    return gmsh.model.geo.addPlaneSurface([gmsh.model.geo.addCurveLoop(lines) for lines in loops])
+
+
+def _read_patch(flat: Flat, points: list[int], surfaces: list[int]) -> tuple[Rows, NDArray[np.int64]]:
     index = {int(gmsh.model.mesh.getNodes(0, point)[0][0]): number for number, point in enumerate(points)}
-    tags, coordinates, _ = gmsh.model.mesh.getNodes(2, surface)
+    tags, coordinates, _ = gmsh.model.mesh.getNodes(2)
     places = np.asarray(coordinates).reshape(-1, 3)[:, :2]
     index |= {int(tag): len(points) + number for number, tag in enumerate(tags)}
     faces: list[list[int]] = []
-    for kind, nodes in zip(*gmsh.model.mesh.getElements(2, surface)[::2], strict=True):
-        corners = gmsh.model.mesh.getElementProperties(kind)[3]
-        padding = [-1] * (4 - corners)
-        faces += [[index[int(node)] for node in face] + padding for face in np.reshape(nodes, (-1, corners))]
+    for surface in surfaces:
+        for kind, nodes in zip(*gmsh.model.mesh.getElements(2, surface)[::2], strict=True):
+            corners = gmsh.model.mesh.getElementProperties(kind)[3]
+            padding = [-1] * (4 - corners)
+            faces += [[index[int(node)] for node in face] + padding for face in np.reshape(nodes, (-1, corners))]
     return flat.lift(places), _counter_clockwise(np.array(faces, np.int64), points, places)
 
 
