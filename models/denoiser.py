@@ -113,16 +113,22 @@ class SpiralDenoiser(nn.Module):
 
     def __init__(self, config: DenoiserConfig, hierarchy: Sequence[Level]) -> None:
         super().__init__()
+        if config.modal_width and (config.prediction_type, config.target) != ("sample", "residual"):
+            raise ValueError(
+                "the modal path predicts the clean residual: prediction_type sample, target residual"
+            )
         self.config = config
         self.hierarchy = list(hierarchy)
         vertices, context, channels = len(hierarchy[0].vertices), config.context, config.channels
         self.target: AdditiveModel | RawMotion = (
-            AdditiveModel(vertices, config.units, config.modal_rank) if config.target == "residual" else RawMotion()
+            AdditiveModel(vertices, config.units, config.modal_rank)
+            if config.target == "residual"
+            else RawMotion()
         )
         code = config.identity_channels[-1]
         self.identity_encoder = IdentityEncoder(hierarchy, config.identity_channels, code)
         self.context = nn.Sequential(
-            nn.Linear(_TIME_FEATURES + config.units + config.identity_coefficients + code, 2 * context),
+            nn.Linear(TIME_FEATURES + config.units + config.identity_coefficients + code, 2 * context),
             nn.SiLU(),
             nn.Linear(2 * context, context),
             nn.SiLU(),
@@ -146,7 +152,8 @@ class SpiralDenoiser(nn.Module):
         self.narrow = nn.ModuleList(nn.Linear(b, a) for a, b in zip(channels, channels[1:], strict=False))
         self.ups = nn.ModuleList(_up(level) for level in hierarchy[1:])
         self.decoder = nn.ModuleList(
-            GatedSpiral(width, width, level, context) for width, level in zip(channels, hierarchy[:-1], strict=False)
+            GatedSpiral(width, width, level, context)
+            for width, level in zip(channels, hierarchy[:-1], strict=False)
         )
         self.leave = SpiralConv(channels[0], 3, torch.from_numpy(hierarchy[0].spirals))
         nn.init.zeros_(self.leave.linear.weight)
@@ -157,11 +164,13 @@ class SpiralDenoiser(nn.Module):
 
         neutral_offset (B, V, 3): neutral skin minus the mean person, mm.
         """
-        return torch.cat([coefficients, self.identity_encoder(neutral_offset / self.config.neutral_scale)], dim=1)
+        return torch.cat(
+            [coefficients, self.identity_encoder(neutral_offset / self.config.neutral_scale)], dim=1
+        )
 
     def context_of(self, timestep: Tensor, stage: Tensor, identity: Tensor) -> Tensor:
         """(B,), (B, M), (B, I + code) -> context (B, C). In float32: sines of large angles need it."""
-        return self.context(torch.cat([_time_features(timestep), stage, identity], dim=1))
+        return self.context(torch.cat([time_features(timestep), stage, identity], dim=1))
 
     def forward(
         self,
@@ -208,12 +217,12 @@ class SpiralDenoiser(nn.Module):
         return self
 
 
-_TIME_FEATURES = 64
+TIME_FEATURES = 64
 
 
-def _time_features(timestep: Tensor) -> Tensor:
+def time_features(timestep: Tensor) -> Tensor:
     """Sinusoidal embedding of the timestep (B,) -> (B, 64) (Ho et al. 2020)."""
-    half = _TIME_FEATURES // 2
+    half = TIME_FEATURES // 2
     frequencies = torch.exp(-math.log(10000.0) * torch.arange(half, device=timestep.device) / half)
     angles = timestep.float()[:, None] * frequencies
     return torch.cat([angles.sin(), angles.cos()], dim=1)

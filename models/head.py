@@ -71,7 +71,9 @@ class Head:
     def save(self, folder: Path) -> None:
         """Write config.json and head.safetensors into ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
-        arrays = {f.name: np.ascontiguousarray(getattr(self, f.name)) for f in fields(self) if f.name != "config"}
+        arrays = {
+            f.name: np.ascontiguousarray(getattr(self, f.name)) for f in fields(self) if f.name != "config"
+        }
         save_file(arrays, folder / WEIGHTS_NAME)
         text = json.dumps(dict(self.config), indent=1, ensure_ascii=False)
         (folder / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
@@ -107,7 +109,12 @@ class Head:
         modelled (quads) or triangulated."""
         skin_faces = self.faces[(self.faces < self.skin_vertices).all(axis=1)]
         whole, skin = len(self.neutral_vertices), self.skin_vertices
-        topologies = ((whole, self.faces), (whole, self.triangles), (skin, skin_faces), (skin, self.skin_triangles))
+        topologies = (
+            (whole, self.faces),
+            (whole, self.triangles),
+            (skin, skin_faces),
+            (skin, self.skin_triangles),
+        )
         return frozenset(fingerprint(count, face_edges(faces)) for count, faces in topologies)
 
 

@@ -20,7 +20,13 @@ class _BlockedSpiral(Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor, indices: Tensor, readers: Tensor, starts: Tensor
+        ctx: FunctionCtx,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        indices: Tensor,
+        readers: Tensor,
+        starts: Tensor,
     ) -> Tensor:
         vertices, length = indices.shape
         buffer = x.new_empty(vertices * length, x.shape[2])

@@ -105,7 +105,9 @@ def mesh_hierarchy(
         points, faces, collapses = fast_simplification.simplify(
             fine.vertices, fine.triangles, target_reduction=1.0 - factor, return_collapses=True
         )
-        _, _, coarse_of_fine = fast_simplification.replay_simplification(fine.vertices, fine.triangles, collapses)
+        _, _, coarse_of_fine = fast_simplification.replay_simplification(
+            fine.vertices, fine.triangles, collapses
+        )
         points, faces = np.asarray(points, np.float32), np.asarray(faces, np.int32)
         up = _barycentric(fine.vertices, points, faces, np.asarray(coarse_of_fine))
         down = sp.csr_matrix(up.T)
@@ -116,7 +118,9 @@ def mesh_hierarchy(
     return hierarchy
 
 
-def _barycentric(fine: Floats, coarse: Floats, faces: Ints, coarse_of_fine: NDArray[np.int64]) -> sp.csr_matrix:
+def _barycentric(
+    fine: Floats, coarse: Floats, faces: Ints, coarse_of_fine: NDArray[np.int64]
+) -> sp.csr_matrix:
     """(V_fine, V_coarse) interpolation at the closest point of the coarse mesh.
 
     Only triangles within two edges of the coarse vertex that the fine one collapsed into are searched:
@@ -175,5 +179,3 @@ def graph_laplacian(triangles: Ints, vertex_count: int) -> sp.csr_matrix:
     adjacency.data[:] = 1
     degree = np.maximum(np.asarray(adjacency.sum(axis=1)).ravel(), 1)
     return sp.csr_matrix(sp.identity(vertex_count, np.float32) - sp.diags(1 / degree) @ adjacency)
-
-

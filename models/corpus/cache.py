@@ -1,0 +1,64 @@
+"""Reading the cached training frames that ``models.corpus.frames`` writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from ..alignment import similarity_to
+from ..errors import InputError
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FrameCache:
+    """Random frames of many people, seen as the model sees every head: aligned to the mean person."""
+
+    stages: Floats  # (n, M) expression stage of every frame
+    person: NDArray[np.int64]  # (n,) who
+    neutral_offsets: Floats  # (P, V, 3) aligned neutral skin minus the mean, mm
+    linear_maps: Floats  # (P, 3, 3) scale times rotation of each person's alignment
+    shards: tuple[NDArray[np.float16], ...]  # memory-mapped (n_i, V, 3) deformations, mm
+    starts: NDArray[np.int64]  # first frame of each shard
+
+    @classmethod
+    def open(cls, folder: Path, mean_skin: Floats) -> Self:
+        """Open one split. mean_skin (V, 3), mm. Raises InputError when there is no cache in ``folder``."""
+        shard_files = sorted(folder.glob("frames_*.npy"))
+        if not shard_files:
+            raise InputError(
+                f"{folder} holds no cached frames. Build them with: python -m models corpus build"
+            )
+        people = load_file(folder / "people.safetensors")
+        meta = [np.load(path.with_suffix(".npz")) for path in shard_files]
+        offsets = people["neutral"].astype(np.float32)
+        maps = np.empty((len(offsets), 3, 3), np.float32)
+        for index, offset in enumerate(offsets):
+            similarity = similarity_to(mean_skin, mean_skin + offset)
+            offsets[index] = similarity.apply(mean_skin + offset) - mean_skin
+            maps[index] = similarity.scale * similarity.rotation
+        shards = tuple(np.load(path, mmap_mode="r") for path in shard_files)
+        starts = np.concatenate([[0], np.cumsum([len(shard) for shard in shards])[:-1]])
+        return cls(
+            np.concatenate([m["stage"] for m in meta]).astype(np.float32),
+            np.concatenate([m["person"] for m in meta]).astype(np.int64),
+            offsets,
+            maps,
+            shards,
+            starts.astype(np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.stages)
+
+    def deformations(self, frames: NDArray[np.integer[Any]]) -> Floats:
+        """(B, V, 3) aligned deformations, mm, of the frames with these indices."""
+        shard = np.searchsorted(self.starts, frames, side="right") - 1
+        raw = np.stack([self.shards[s][f - self.starts[s]] for s, f in zip(shard, frames, strict=True)])
+        return np.einsum("bvd,bed->bve", raw.astype(np.float32), self.linear_maps[self.person[frames]])

@@ -1,0 +1,167 @@
+"""How eyes, teeth and tongue follow a face whose skin alone was generated.
+
+Nothing here is diffused. An eye turns rigidly about its own centre by the look units, on Listing's law: one rotation
+vector per unit, added up, so no combination twists the eye about its gaze. The lower teeth and the tongue follow the
+jaw, and where the jaw went is read from the generated skin itself, so a person who opens it wider takes them along.
+All of it happens in the units and axes of the artist's head.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .alignment import similarity_to
+from .head import Head
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+JAW_UNITS = ("jawOpen", "jawForward", "jawLeft", "jawRight")
+JAW_PARTS = ("teeth_lower", "tongue")
+JAW_EVIDENCE = 0.3
+"""Skin with at least this ``jaw_weight`` is asked where the jaw went."""
+JAW_RIDGE = 30.0
+"""mm^2; how much motion of that skin, summed in squares, a unit has to explain before it is believed."""
+JOINT_OFFSET = 55.0
+"""Distance of the jaw joints from the midplane, mm."""
+JOINT_REACH = 45.0
+"""Skin about this far from the joints tells where a person's hinge lies, mm."""
+
+
+def follow(head: Head, neutral_vertices: Floats, skin_deformation: Floats, expression_signal: Floats) -> Floats:
+    """Deformation of the whole head (K, V, 3) from that of its skin (K, Vs, 3) and the expression signal (K, 57).
+
+    ``neutral_vertices`` (V, 3) is any head of this topology, in any units, axes and place; deformations are in
+    the same. A head of skin only, (Vs, 3), has nothing to follow: its deformation is returned as it is.
+    """
+    skin = head.skin_vertices
+    if len(neutral_vertices) == skin:
+        return skin_deformation
+    deformation = np.zeros((len(skin_deformation), *neutral_vertices.shape), np.float32)
+    deformation[:, :skin] = skin_deformation
+    for side in ("left", "right"):
+        start, end = head.parts[f"eye_{side}"]
+        deformation[:, start:end] = eye_deformation(head, side, neutral_vertices, expression_signal)
+    rotation, translation = jaw_motion(head, neutral_vertices[:skin], skin_deformation)
+    for name in JAW_PARTS:
+        start, end = head.parts.get(name, (0, 0))
+        part = neutral_vertices[start:end].astype(np.float64)
+        deformation[:, start:end] = part @ rotation.transpose(0, 2, 1) + translation[:, None] - part
+    return deformation
+
+
+def eye_deformation(head: Head, side: str, neutral_vertices: Floats, expression_signal: Floats) -> Floats:
+    """(K, P, 3) one eye turned about the centre of its globe, its pupil dilated; ``side`` is "left" or "right"."""
+    start, end = head.parts[f"eye_{side}"]
+    generic = head.neutral_vertices[start:end].astype(np.float64)
+    pupil = _unit(head, f"pupilDilate{side.title()}")
+    globe = np.setdiff1d(head.faces[head.face_material == _material(head, "sclera")], [-1])
+    globe = globe[(globe >= start) & (globe < end)]
+
+    pose = similarity_to(head.neutral_vertices, neutral_vertices)
+    vertices = neutral_vertices[start:end].astype(np.float64)
+    arms = vertices - sphere_centre(neutral_vertices[globe])
+    offsets = pose.invert_vectors(head.expression_basis[pupil, start:end])
+    dilated = arms + expression_signal[:, pupil, None, None] * offsets
+    turns = expression_signal.astype(np.float64) @ _eye_turns(head, generic, start, end, pupil)
+    rotations = rotation_matrices(turns @ pose.rotation)
+    return (dilated @ rotations.transpose(0, 2, 1) - arms).astype(np.float32)
+
+
+def _eye_turns(head: Head, generic: Doubles, start: int, end: int, pupil: int) -> Doubles:
+    """(57, 3) rotation vector of the eye at weight 1 of each unit, read from the head's own generic shapes."""
+    moving = np.flatnonzero(head.expression_q[:, start:end].any(axis=(1, 2)))
+    turns = np.zeros((len(head.expression_q), 3))
+    for unit in moving[moving != pupil]:
+        rotation, _ = rigid_motions(generic, generic[None] + head.expression_basis[unit, start:end])
+        turns[unit] = rotation_vector(rotation[0])
+    return turns
+
+
+def jaw_motion(head: Head, neutral_skin: Floats, skin_deformation: Floats) -> tuple[Doubles, Doubles]:
+    """Rotations (K, 3, 3) and translations (K, 3) of the jaw, in the axes and units of the artist's head.
+
+    No skin is rigid with the jaw: chin and mouth bag also move with the lips, so a rigid fit to them takes a pucker
+    for a jaw. Instead the skin's motion is explained by all units at once, in ridge regression; what the jaw units
+    explain moves the generic teeth, and their motion is made rigid.
+    """
+    names = list(head.config["unit_names"])
+    units = [names.index(name) for name in JAW_UNITS]
+    start, end = head.parts["teeth_lower"]
+    teeth = head.neutral_vertices[start:end].astype(np.float64)
+    shapes = head.expression_basis[units, start:end].astype(np.float64)
+    pose = similarity_to(head.neutral_vertices[: len(neutral_skin)], neutral_skin, _joint_weights(head, teeth + shapes[0]))
+
+    asked = np.flatnonzero(head.jaw_weight >= JAW_EVIDENCE)
+    weight = np.sqrt(head.jaw_weight[asked].astype(np.float64))[:, None]
+    design = (head.expression_basis[:, asked] * weight).reshape(len(names), -1)
+    model_motion = pose.scale * (skin_deformation[:, asked].astype(np.float64) @ pose.rotation.T)
+    observed = (model_motion * weight).reshape(len(skin_deformation), -1)
+    gram = design @ design.T + JAW_RIDGE * np.eye(len(names))
+    amounts = np.linalg.solve(gram, design @ observed.T)[units].T
+
+    moved = teeth + np.tensordot(amounts, shapes, 1)
+    rotation, translation = rigid_motions(teeth, moved)
+    to_head = pose.rotation.astype(np.float64)
+    # x -> s A x + b carries the head into model space: conjugate the motion with it.
+    origin = pose.translation.astype(np.float64)
+    back = (rotation @ origin + translation - origin) @ to_head / pose.scale
+    return to_head.T @ rotation @ to_head, back
+
+
+def _joint_weights(head: Head, opened_teeth: Doubles) -> Floats:
+    """(Vs,) nearness of the mean person's skin to the jaw joints: the ends of the axis on which the teeth open."""
+    start, end = head.parts["teeth_lower"]
+    rotation, translation = rigid_motions(head.neutral_vertices[start:end], opened_teeth[None])
+    pivot = np.linalg.lstsq(np.eye(3) - rotation[0], translation[0], rcond=1e-3)[0]
+    joints = pivot + np.array([[JOINT_OFFSET, 0.0, 0.0], [-JOINT_OFFSET, 0.0, 0.0]])
+    skin = head.neutral_vertices[: head.skin_vertices]
+    distance = np.linalg.norm(skin[:, None] - joints, axis=2).min(axis=1)
+    return np.exp(-((distance / JOINT_REACH) ** 2)).astype(np.float32)
+
+
+def rigid_motions(source: NDArray[np.floating], targets: NDArray[np.floating]) -> tuple[Doubles, Doubles]:
+    """Rotations (K, 3, 3) and translations (K, 3) that carry ``source`` (N, 3) best onto each of ``targets`` (K, N, 3).
+
+    Kabsch (1976), all frames at once.
+    """
+    centre, centres = source.mean(axis=0, dtype=np.float64), targets.mean(axis=1, dtype=np.float64)
+    u, _, vt = np.linalg.svd((targets - centres[:, None]).transpose(0, 2, 1) @ (source - centre))
+    u[:, :, 2] *= np.sign(np.linalg.det(u @ vt))[:, None]
+    rotation = u @ vt
+    return rotation, centres - rotation @ centre
+
+
+def rotation_matrices(vectors: Doubles) -> Doubles:
+    """(K, 3, 3) rotations by rotation vectors (K, 3) in radians (Rodrigues); exactly the identity for zero."""
+    angle = np.linalg.norm(vectors, axis=1)[:, None, None]
+    cross = np.cross(np.eye(3), vectors[:, None]).transpose(0, 2, 1)
+    versine = 0.5 * np.sinc(angle / (2.0 * np.pi)) ** 2
+    return np.eye(3) + np.sinc(angle / np.pi) * cross + versine * (cross @ cross)
+
+
+def rotation_vector(rotation: Doubles) -> Doubles:
+    """(3,) rotation vector of a rotation (3, 3) by less than half a turn."""
+    axial = 0.5 * np.array(
+        [rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]]
+    )
+    sine = np.linalg.norm(axial)
+    angle = np.arctan2(sine, 0.5 * (np.trace(rotation) - 1.0))
+    return axial * (angle / sine if sine > 0.0 else 1.0)
+
+
+def sphere_centre(points: NDArray[np.floating]) -> Doubles:
+    """(3,) centre of the least-squares sphere through points (N, 3): |p|^2 = 2 c.p + r^2 - |c|^2 is linear."""
+    mean = points.mean(axis=0, dtype=np.float64)
+    local = points - mean
+    system = np.concatenate([2.0 * local, np.ones((len(local), 1))], axis=1)
+    return mean + np.linalg.lstsq(system, (local**2).sum(axis=1), rcond=None)[0][:3]
+
+
+def _unit(head: Head, name: str) -> int:
+    return list(head.config["unit_names"]).index(name)
+
+
+def _material(head: Head, name: str) -> int:
+    return list(head.config["material_names"]).index(name)
