@@ -263,16 +263,16 @@ class LineBuffer:
 # --------------------------------------------------------------------------------------------- heads
 
 
-def fingerprint(vertex_count: int, triangles_bytes: bytes) -> str:
-    """Names a topology: "<vertex count>-<SHA-256 of the triangles>".
+def fingerprint(vertex_count: int, edges_bytes: bytes) -> str:
+    """Names a topology: "<vertex count>-<first half of the SHA-256 of its edges>".
 
-    `triangles_bytes` is the (F, 3) triangle array as little-endian int32, every triangle rotated so that its
-    smallest index comes first and the rows sorted lexicographically: face order and starting corner do not
-    matter. Raises ValueError when the bytes are not whole triangles.
+    `edges_bytes` is the (E, 2) array of unique edges as little-endian int32, the smaller index first, rows
+    sorted lexicographically. Edges, not triangles: every program cuts quads along diagonals of its choice.
+    Raises ValueError when the bytes are not whole edges.
     """
-    if len(triangles_bytes) % 12:
-        raise ValueError(f"{len(triangles_bytes)} bytes are not whole triangles of three int32")
-    return f"{vertex_count}-{hashlib.sha256(triangles_bytes).hexdigest()}"
+    if len(edges_bytes) % 8:
+        raise ValueError(f"{len(edges_bytes)} bytes are not whole edges of two int32")
+    return f"{vertex_count}-{hashlib.sha256(edges_bytes).hexdigest()[:32]}"
 
 
 # --------------------------------------------------------------------------------------------- field types

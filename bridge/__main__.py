@@ -1,0 +1,14 @@
+"""The worker: `python -I <extension>/bridge/__main__.py`, spoken to over its standard input and output."""
+
+import sys
+from pathlib import Path
+
+# Isolated mode puts neither this file's folder nor the current one on the path. In the worker `bridge` and
+# `models` are top-level packages, whatever Blender calls the extension.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bridge.jobs import DimpleJobs
+from bridge.worker import serve
+
+if __name__ == "__main__":
+    serve(DimpleJobs)

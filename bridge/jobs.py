@@ -1,0 +1,239 @@
+"""What the worker can do: check itself, make a head, animate a head. Only this file imports `models`."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.alignment import similarity_to
+from models.animate_me import AnimateMe, choose_device
+from models.diffusion import TRAIN_TIMESTEPS
+from models.errors import CheckpointError, InputError
+from models.expression import UNIT_NAMES, expression_signal
+from models.head import Head
+
+from .head_check import check_head
+from .job_folder import JobFolder
+from .memory import MEBIBYTE, frames_that_fit, free_memory, in_smaller_chunks
+from .protocol import (
+    DEVICES,
+    HALVES,
+    PROTOCOL_VERSION,
+    AnimateRequest,
+    Check,
+    HeadRequest,
+    Hello,
+    Ready,
+    Request,
+)
+from .requirements import versions
+from .worker import JobFailedError, Report, Result
+
+Floats = NDArray[np.float32]
+
+SHIPPED_CHECKPOINTS = Path(__file__).resolve().parent.parent / "models" / "checkpoints"
+BYTES_PER_VERTEX = 4096  # of one frame on its way through the network
+
+
+@dataclass(frozen=True)
+class WarmModel:
+    """A loaded checkpoint, and what its files looked like when it was loaded."""
+
+    folder: Path
+    stamp: tuple[tuple[str, int, int], ...]
+    model: AnimateMe
+
+
+class DimpleJobs:
+    """The jobs on one device. The checkpoint used last stays loaded until its files change.
+
+    Raises JobFailedError("setup") when the device or the precision is unknown or not there.
+    """
+
+    def __init__(self, hello: Hello) -> None:
+        if hello.device not in DEVICES or hello.half not in HALVES:
+            raise JobFailedError(
+                "setup", f"There is no device “{hello.device}” with half precision “{hello.half}”."
+            )
+        try:
+            self._device = choose_device(hello.device)
+        except InputError as error:
+            raise JobFailedError("setup", str(error), f"torch {torch.__version__}") from error
+        self._half = hello.half
+        self._warm: WarmModel | None = None
+
+    def ready(self) -> Ready:
+        """The answer to `hello`."""
+        return Ready(
+            protocol_version=PROTOCOL_VERSION,
+            python=platform.python_version(),
+            torch=torch.__version__,
+            device=self._device,
+            device_name=device_name(self._device),
+            memory_free_mb=free_memory(self._device) // MEBIBYTE,
+            checkpoints=tuple(
+                sorted(index.parent.name for index in SHIPPED_CHECKPOINTS.glob("*/model_index.json"))
+            ),
+        )
+
+    def run(self, request: Request, report: Report) -> Result:
+        """Does one job; whatever the models refuse becomes a JobFailedError."""
+        try:
+            match request:
+                case Check():
+                    return self._check(request, report)
+                case HeadRequest():
+                    return self._new_head(request, report)
+                case AnimateRequest():
+                    return self._animate(request, report)
+        except InputError as error:
+            raise JobFailedError("input", str(error)) from error
+        except CheckpointError as error:
+            raise JobFailedError("checkpoint", str(error), str(error.__cause__ or "")) from error
+
+    def _check(self, request: Check, report: Report) -> Result:
+        facts: dict[str, Any] = {
+            "missing": [],
+            "problems": [],
+            "versions": versions(),
+            "device": self._device,
+            "device_name": device_name(self._device),
+            "memory_free_mb": free_memory(self._device) // MEBIBYTE,
+        }
+        try:
+            torch.ones(1, device=self._device).cpu().numpy()
+        except RuntimeError as error:  # a torch built for another numpy, or a device that refuses
+            facts["problems"].append(f"torch does not work here: {error}")
+            return Result(info=facts)
+        try:
+            facts |= head_facts(self._model(request.checkpoint, report).head)
+        except CheckpointError as error:
+            facts["problems"].append(str(error))
+        return Result(info=facts)
+
+    def _new_head(self, request: HeadRequest, report: Report) -> Result:
+        folder = JobFolder(request.folder)
+        model = self._model(request.checkpoint, report)
+        head = model.head
+        report("sample", 0, 1)
+        arrays: dict[str, NDArray[Any]] = {
+            "neutral_vertices": model.new_person(request.seed),
+            "faces": head.faces,
+            "triangles": head.triangles,
+            "uv": head.uv,
+            "uv_faces": head.uv_faces,
+            "face_material": head.face_material,
+        }
+        report("write", 0, 1)
+        paths = folder.write(arrays)
+        parts = {name: list(vertices) for name, vertices in head.parts.items()}
+        facts = head_facts(head) | {"material_names": list(head.config["material_names"]), "parts": parts}
+        return Result(paths, request.seed, facts)
+
+    def _animate(self, request: AnimateRequest, report: Report) -> Result:
+        folder = JobFolder(request.folder)
+        neutral = folder.read("neutral_vertices", columns=3).astype(np.float32)
+        triangles = folder.read("triangles", columns=3).astype(np.int32)
+        signal = _signal(request, folder)
+        _check_sampling(request)
+        folder.require_room(len(signal) * neutral.nbytes)
+        model = self._model(request.checkpoint, report)
+        report("bind", 0, 1)
+        check_head(neutral, triangles, model.head.faces, model.head.skin_vertices)
+        mm_per_unit, residual_mm = _measure(model, neutral)
+
+        def sample(frames_per_chunk: int) -> Floats:
+            return model.animate(
+                neutral,
+                signal,
+                request.seed,
+                sampler=request.sampler,
+                late_start=request.late_start,
+                steps=request.steps,
+                frames_per_chunk=frames_per_chunk,
+                on_step=partial(report, "sample"),
+            )
+
+        free = partial(free_memory, self._device)
+        chunk = frames_that_fit(free(), BYTES_PER_VERTEX * len(neutral), len(signal))
+        deformations = in_smaller_chunks(sample, chunk, free)
+        report("write", 0, 1)
+        paths = folder.write({"deformations": deformations, "signal": signal})
+        facts = {
+            "checkpoint_name": model.head.config["name"],
+            "unit_names": list(UNIT_NAMES),
+            "mm_per_unit": mm_per_unit,
+            "identity_residual_mm": residual_mm,
+            "frame_rate": request.frame_rate,
+        }
+        return Result(paths, request.seed, facts)
+
+    def _model(self, checkpoint: str, report: Report) -> AnimateMe:
+        """The checkpoint's model, loaded when it is not the last one or its files have changed."""
+        shipped = SHIPPED_CHECKPOINTS / checkpoint
+        folder = shipped if checkpoint and shipped.is_dir() else Path(checkpoint)
+        stamp = _stamp(folder)
+        if self._warm is None or (self._warm.folder, self._warm.stamp) != (folder, stamp):
+            report("load", 0, 1)
+            self._warm = None  # two models may not fit
+            self._warm = WarmModel(folder, stamp, AnimateMe.from_checkpoint(folder, self._device, self._half))
+            report("load", 1, 1)
+        return self._warm.model
+
+
+def device_name(device: str) -> str:
+    """The device as its maker calls it."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return platform.processor() or platform.machine()
+
+
+def head_facts(head: Head) -> dict[str, Any]:
+    """What the host may want to know of a checkpoint's head."""
+    return {
+        "checkpoint_name": head.config["name"],
+        "head_vertices": len(head.neutral_vertices),
+        "head_triangles": len(head.triangles),
+        "skin_vertices": head.skin_vertices,
+        "fingerprints": sorted(head.fingerprints),
+        "units": head.config["units"],
+    }
+
+
+def _signal(request: AnimateRequest, folder: JobFolder) -> Floats:
+    """(K, M) the signal that the host left in the folder, or else the one that the request describes."""
+    if not folder.has("expression_signal"):
+        return expression_signal(request.expressions, request.intensity, request.profile, request.frames)
+    signal = folder.read("expression_signal", columns=len(UNIT_NAMES)).astype(np.float32)
+    if not np.isfinite(signal).all():
+        raise InputError("The expression curve has values that are no numbers: draw it again.")
+    return signal
+
+
+def _check_sampling(request: AnimateRequest) -> None:
+    for name, value, least in (("steps", request.steps, 1), ("late start", request.late_start, 0)):
+        if value is not None and not least <= value <= TRAIN_TIMESTEPS:
+            raise InputError(f"The {name} must be from {least} to {TRAIN_TIMESTEPS}, not {value}.")
+
+
+def _measure(model: AnimateMe, neutral: Floats) -> tuple[float, float]:
+    """Millimetres per unit of the head, and its distance (mm, RMS) from the linear identity model."""
+    skin = slice(model.head.skin_vertices)
+    mean = model.head.neutral_vertices[skin]
+    similarity = similarity_to(mean, neutral[skin])
+    offset = similarity.apply(neutral[skin]) - mean
+    nearest = np.tensordot(model.identity_solver(offset), model.head.identity_basis[:, skin], axes=1)
+    return similarity.scale, float(np.sqrt(np.mean(np.square(offset - nearest).sum(axis=1))))
+
+
+def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Names, sizes and times of the files in a folder."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
