@@ -1,0 +1,92 @@
+"""Which heads the checkpoint knows, read from the config.json of its head: no worker is needed for that."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from . import mesh_reader
+
+HEAD_CONFIG = Path("head", "config.json")
+
+
+@dataclass(frozen=True)
+class KnownHeads:
+    """What the checkpoint's head is: its topologies (whole head, skin alone), its expression units."""
+
+    name: str
+    vertex_counts: tuple[int, ...]
+    fingerprints: frozenset[str]
+    unit_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class HeadState:
+    """Whether a head can be animated, and a sentence about it."""
+
+    recognised: bool
+    text: str
+
+
+@dataclass
+class Recognition:
+    """Answers what the panel asks at every redraw, remembering what is slow to find out."""
+
+    _known: dict[tuple[Path, int], KnownHeads] = field(default_factory=dict)
+    _fingerprints: dict[tuple[int, int, int, int], str] = field(default_factory=dict)
+
+    def known_heads(self, checkpoint: Path) -> KnownHeads | None:
+        """What the checkpoint in this folder is made for; None when that cannot be read."""
+        path = checkpoint / HEAD_CONFIG
+        try:
+            stamp = (path, path.stat().st_mtime_ns)
+            if stamp not in self._known:
+                self._known[stamp] = _known_heads(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return self._known[stamp]
+
+    def state(self, head: bpy.types.Object, checkpoint: Path) -> HeadState:
+        """Whether the checkpoint knows this head. The object must be a mesh."""
+        known = self.known_heads(checkpoint)
+        if known is None:
+            return HeadState(
+                False,
+                f"There is no usable checkpoint in “{checkpoint}”: choose its folder in the preferences",
+            )
+        mesh = head.data
+        found, expected = len(mesh.vertices), " or ".join(f"{count:,}" for count in known.vertex_counts)
+        if found not in known.vertex_counts:
+            return HeadState(False, f"Wrong topology: {found:,} vertices, {known.name} has {expected}")
+        if self.fingerprint(head) not in known.fingerprints:
+            return HeadState(
+                False, f"Wrong topology: {found:,} vertices as expected, but connected differently"
+            )
+        return HeadState(True, f"Recognised: {known.name}, {found:,} vertices")
+
+    def fingerprint(self, head: bpy.types.Object) -> str:
+        """The head's topology, read again only when the mesh has other counts than before."""
+        mesh = head.data
+        stamp = (head.session_uid, len(mesh.vertices), len(mesh.edges), len(mesh.loops))
+        if stamp not in self._fingerprints:
+            self._fingerprints[stamp] = mesh_reader.read_fingerprint(mesh)
+        return self._fingerprints[stamp]
+
+    def clear(self) -> None:
+        """Forget the heads of the file."""
+        self._fingerprints.clear()
+
+
+def _known_heads(config: dict[str, Any]) -> KnownHeads:
+    return KnownHeads(
+        name=str(config["name"]),
+        vertex_counts=tuple(
+            sorted({int(name.partition("-")[0]) for name in config["fingerprints"]}, reverse=True)
+        ),
+        fingerprints=frozenset(config["fingerprints"]),
+        unit_names=tuple(config["unit_names"]),
+    )

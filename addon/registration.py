@@ -1,0 +1,79 @@
+"""What Dimple adds to Blender. Every addition brings its own removal, so that nothing can be left behind."""
+
+from __future__ import annotations
+
+import atexit
+from contextlib import ExitStack
+
+import bpy
+from bpy.app.handlers import persistent
+
+from . import operators, panels, preferences, properties
+from .session import session
+
+CLASSES = (
+    preferences.DimplePreferences,
+    properties.DimpleUnit,
+    properties.DimpleSettings,
+    operators.DIMPLE_OT_generate,
+    operators.DIMPLE_OT_generate_again,
+    operators.DIMPLE_OT_cancel,
+    operators.DIMPLE_OT_apply,
+    operators.DIMPLE_OT_remove,
+    operators.DIMPLE_OT_add_head,
+    operators.DIMPLE_OT_check_setup,
+    operators.DIMPLE_OT_add_unit,
+    operators.DIMPLE_OT_remove_unit,
+    operators.DIMPLE_OT_open_log,
+    operators.DIMPLE_OT_open_preferences,
+    panels.DIMPLE_UL_units,
+    panels.DIMPLE_PT_main,
+    panels.DIMPLE_PT_units,
+    panels.DIMPLE_PT_apply,
+    panels.DIMPLE_PT_recipes,
+    panels.DIMPLE_PT_advanced,
+)
+
+
+def _let_go() -> None:
+    """Break the references from Blender's properties to the functions in their annotations.
+
+    Blender 4.2 as a Python module is kept alive by them, and crashes when Python ends without it.
+    """
+    for registered in CLASSES:
+        registered.__annotations__.clear()
+
+
+atexit.register(_let_go)
+
+
+def register_all() -> None:
+    """Add it; where one addition fails, those before it are undone."""
+    with ExitStack() as stack:
+        for registered in CLASSES:
+            bpy.utils.register_class(registered)
+            stack.callback(bpy.utils.unregister_class, registered)
+        bpy.types.Scene.dimple = bpy.props.PointerProperty(type=properties.DimpleSettings)
+        stack.callback(delattr, bpy.types.Scene, "dimple")
+        bpy.types.VIEW3D_MT_mesh_add.append(panels.draw_add_menu)
+        stack.callback(bpy.types.VIEW3D_MT_mesh_add.remove, panels.draw_add_menu)
+        bpy.app.handlers.load_pre.append(_forget)
+        stack.callback(bpy.app.handlers.load_pre.remove, _forget)
+        command = bpy.utils.register_cli_command("dimple", _command)
+        stack.callback(bpy.utils.unregister_cli_command, command)
+        atexit.register(session.close)  # the bpy module does not unregister add-ons when Python ends
+        stack.callback(atexit.unregister, session.close)
+        stack.callback(session.close)
+        session.registered = stack.pop_all()
+
+
+@persistent
+def _forget(*_arguments: object) -> None:
+    session.forget()
+
+
+def _command(arguments: list[str]) -> int:
+    """`blender --command dimple ...`; needs nothing of the window's parts."""
+    from . import command_line
+
+    return command_line.main(arguments)
