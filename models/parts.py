@@ -136,7 +136,7 @@ def rigid_motions(source: NDArray[np.floating], targets: NDArray[np.floating]) -
 def rotation_matrices(vectors: Doubles) -> Doubles:
     """(K, 3, 3) rotations by rotation vectors (K, 3) in radians (Rodrigues); exactly the identity for zero."""
     angle = np.linalg.norm(vectors, axis=1)[:, None, None]
-    cross = np.cross(np.eye(3), vectors[:, None]).transpose(0, 2, 1)
+    cross = np.cross(np.eye(3), vectors[:, None])
     versine = 0.5 * np.sinc(angle / (2.0 * np.pi)) ** 2
     return np.eye(3) + np.sinc(angle / np.pi) * cross + versine * (cross @ cross)
 
