@@ -7,8 +7,8 @@ from pathlib import Path
 # `models` are top-level packages, whatever Blender calls the extension.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bridge.jobs import DimpleJobs
+from bridge.requirements import open_jobs
 from bridge.worker import serve
 
 if __name__ == "__main__":
-    serve(DimpleJobs)
+    serve(open_jobs)

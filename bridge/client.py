@@ -189,8 +189,8 @@ class Client:
                 self.state, self.ready = "ready", message
                 self._ready_deadline = NEVER
                 self._messages.append(message)
-            case Failed(job=""):
-                self._kill(child, message)
+            case Failed(job="") | Failed(kind="internal"):
+                self._kill(child, message)  # it is leaving: no further job may be sent to it
             case Progress() | Done() | Failed() | Cancelled() if message.job in self._jobs:
                 self._answer(child, message)
             case _:
