@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .ict import ICT
     from .template_surface import HalfSkin
 
-BAG_SIZE = (5.0, 7.0)
+BAG_SIZE = (5.4, 7.2)
 """Edge lengths inside the mouth, mm."""
 SOCKET_SIZE = 5.5
 """Edge length inside the eye sockets, mm."""
@@ -222,14 +222,15 @@ def _on_midline(mesh: HalfMesh) -> NDArray[np.bool_]:
 
 def _without_flat_corners(mesh: HalfMesh) -> tuple[HalfMesh, NDArray[np.bool_]]:
     """Drop the midline points that are the flat corner of a single quad: with its mirror image the quad becomes one across the
-    midline. Such quads are turned so that corner 1 was the dropped one, and told by the mask (F,)."""
+    midline. Such quads are turned so that corner 1 was the dropped one, and told by the mask (F,). The mouth bag keeps its points:
+    its texture seam follows the midline."""
     count = mesh.points.shape[0]
     on_midline = np.append(_on_midline(mesh), False)
     used = np.bincount(mesh.faces[mesh.faces >= 0], minlength=count)
     flat = np.append(used == 1, False)[mesh.faces]
     for neighbour in (1, -1):
         flat &= on_midline[np.roll(mesh.faces, neighbour, axis=1)]
-    flat &= on_midline[mesh.faces] & (mesh.faces[:, 3:] >= 0)
+    flat &= on_midline[mesh.faces] & (mesh.faces[:, 3:] >= 0) & (mesh.face_material == SKIN)[:, None]
     bridged = flat.any(axis=1)
     dropped = mesh.faces[flat]
     turned = mesh.faces.copy()
