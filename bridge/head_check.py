@@ -11,26 +11,28 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
 
-def check_head(vertices: Floats, triangles: Ints, faces: Ints, skin_vertices: int) -> None:
+def check_head(
+    vertices: Floats, triangles: Ints, faces: Ints, head_vertices: int, skin_vertices: int
+) -> None:
     """Raises JobFailedError("input") unless this is the checkpoint's head, whole or its skin alone.
 
     vertices (V, 3), triangles (F, 3): the artist's head. faces (Q, 4): those of the checkpoint's head, -1
     pads triangles. Quads may be cut along either diagonal: every program has its own choice.
+    head_vertices, skin_vertices: how many vertices the checkpoint's head has, whole and without eyes and teeth.
     """
-    whole = int(faces.max()) + 1
     found = len(vertices)
-    if found not in (whole, skin_vertices):
+    if found not in (head_vertices, skin_vertices):
         raise JobFailedError(
             "input",
-            f"This head has {found:,} vertices, but the Dimple head has {whole:,} ({skin_vertices:,} without eyes "
-            "and teeth): use Add > Mesh > Dimple Head.",
+            f"This head has {found:,} vertices, but the Dimple head has {head_vertices:,} ({skin_vertices:,} "
+            "without eyes and teeth): use Add > Mesh > Dimple Head.",
         )
     lost = int((~np.isfinite(vertices)).any(axis=1).sum())
     if lost:
         raise JobFailedError(
             "input", f"{lost:,} vertices of this head have no finite place: repair the mesh."
         )
-    expected = faces if found == whole else faces[(faces < skin_vertices).all(axis=1)]
+    expected = faces if found == head_vertices else faces[(faces < skin_vertices).all(axis=1)]
     if not _is_split_of(triangles, expected):
         raise JobFailedError(
             "input",

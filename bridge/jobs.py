@@ -146,7 +146,8 @@ class DimpleJobs:
         folder.require_room(len(signal) * neutral.nbytes)
         model = self._model(request.checkpoint, report)
         report("bind", 0, 1)
-        check_head(neutral, triangles, model.head.faces, model.head.skin_vertices)
+        head = model.head
+        check_head(neutral, triangles, head.faces, len(head.neutral_vertices), head.skin_vertices)
         mm_per_unit, residual_mm = _measure(model, neutral)
 
         def sample(frames_per_chunk: int) -> Floats:
