@@ -73,7 +73,7 @@ ASYMMETRY: Mapping[str, float] = MappingProxyType(
 """Pair of units -> mean |left - right| over the mean of both."""
 
 LAG_SECONDS = 0.10
-"""Spread of the moment a group is half way: in the MIT take, groups that move together differ by 0.14 s RMS."""
+"""Spread of the moment a group is half way: 0.14 s RMS between groups that move together in the MIT take."""
 HIGH_BAND_SHARE = 0.09
 """Share of the energy above 3 Hz that lies above 8 Hz: mean band energies of the four takes."""
 
