@@ -16,6 +16,8 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from .mesh_reader import HeadMesh
+
 VERTEX_ATTRIBUTE = "_DIMPLE_VERTEX"
 """Number of each vertex in a .glb, in the capitals glTF gives such names.
 
@@ -57,6 +59,12 @@ def write_npz(path: Path, animation: Animation) -> None:
             unit_names=np.array(animation.unit_names),
             frame_rate=np.float64(animation.frame_rate),
         )
+
+
+def write_head_npz(path: Path, mesh: HeadMesh) -> None:
+    """A neutral head: `neutral_vertices` (V, 3) and `triangles` (F, 3), compressed. Raises OSError."""
+    with replacing(path) as unfinished:
+        np.savez_compressed(unfinished, neutral_vertices=mesh.neutral_vertices, triangles=mesh.triangles)
 
 
 def write_mdd(path: Path, animation: Animation) -> None:

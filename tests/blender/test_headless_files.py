@@ -2,18 +2,15 @@
 
 import json
 import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+import tests.blender.extension  # noqa: F401  # puts dimple_under_test on the path, before bpy
+
 bpy = pytest.importorskip("bpy")
 
-from addon.__main__ import extension_package  # noqa: E402
-
-extension_package(Path(__file__).resolve().parents[2])
-
-from dimple.addon import exporters, importers  # noqa: E402
+from dimple_under_test.addon import exporters, importers  # noqa: E402
 
 FRAMES, FRAME_RATE = 5, 25.0
 

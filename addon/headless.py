@@ -1,0 +1,120 @@
+"""Jobs for programs without a window: the command line and the demo."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bridge.protocol import AnimateRequest, HeadRequest, Request
+from .exporters import Animation
+from .head_builder import HeadArrays, build_head
+from .mesh_reader import read_head
+from .session import Job, Session, Target, WorkerSettings
+
+
+class JobFailedError(RuntimeError):
+    """The worker did not do the job. `kind` is one of the bridge's kinds of failure."""
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class Headless:
+    """A worker and one checkpoint, waited for, until `close`.
+
+    Both jobs raise JobFailedError when the worker fails, KeyboardInterrupt when Ctrl-C has cancelled the job,
+    OSError when the job's folder cannot be written or read.
+    """
+
+    worker: WorkerSettings
+    checkpoint: str
+    on_progress: Callable[[Job], None] = lambda _job: None
+    session: Session = field(default_factory=Session)
+
+    def close(self) -> None:
+        """End the worker."""
+        self.session.close()
+
+    def new_person(self, seed: int) -> bpy.types.Object:
+        """The head of a new person, in no collection yet."""
+        job = self._finished(HeadRequest(job="", folder="", checkpoint=self.checkpoint, seed=seed))
+        names = ("neutral_vertices", "faces", "uv", "uv_faces", "face_material")
+        arrays = dict(zip(names, _results(job, *names), strict=True))
+        self.session.discard(job)
+        return build_head(
+            HeadArrays(**arrays, material_names=job.done.info["material_names"]), f"Dimple Head {seed}"
+        )
+
+    def animate(self, head: bpy.types.Object, request: AnimateRequest) -> tuple[Animation, float]:
+        """The animation of a head and the millimetres in its unit; the head is not changed.
+
+        Raises mesh_reader.HeadError for a head that cannot be used.
+        """
+        mesh = read_head(head)
+        job = self._finished(
+            replace(request, checkpoint=self.checkpoint),
+            {"neutral_vertices": mesh.neutral_vertices, "triangles": mesh.triangles},
+            Target(head.name, head.session_uid, mesh.fingerprint),
+        )
+        deformations, weights = _results(job, "deformations", "signal")
+        if deformations.shape[1:] != mesh.neutral_vertices.shape or not np.isfinite(deformations).all():
+            raise JobFailedError("The worker's result does not fit the head: generate again.", "internal")
+        animation = Animation(
+            neutral_vertices=mesh.neutral_vertices,
+            triangles=mesh.triangles,
+            deformations=deformations,
+            expression_signal=weights,
+            unit_names=tuple(job.done.info["unit_names"]),
+            frame_rate=request.frame_rate,
+        )
+        return animation, job.mm_per_unit
+
+    def _finished(
+        self,
+        request: Request,
+        arrays: Mapping[str, NDArray[Any]] | None = None,
+        target: Target | None = None,
+    ) -> Job:
+        with _interrupts() as interrupted:
+            job = self.session.submit(self.worker, request, arrays, target)
+
+            def on_step() -> None:
+                if interrupted():
+                    self.session.cancel(job)
+                self.on_progress(job)
+
+            self.session.wait(job, on_step)
+        if job.state == "cancelled":
+            raise KeyboardInterrupt
+        if job.state == "failed":
+            raise JobFailedError(job.message, job.kind)
+        return job
+
+
+def _results(job: Job, *names: str) -> list[NDArray[Any]]:
+    """Arrays that a job left, in memory. Raises JobFailedError where one cannot be read."""
+    try:
+        return [np.array(job.array(name)) for name in names]
+    except (OSError, ValueError) as error:
+        raise JobFailedError(f"The worker's result cannot be read: {error}.", "internal") from error
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed, instead of an exception in the middle of a message to the worker."""
+    pressed: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, _frame: pressed.append(number))
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        # None: Blender's own handler, which Python cannot put back
+        signal.signal(signal.SIGINT, signal.SIG_DFL if previous is None else previous)

@@ -1,0 +1,113 @@
+"""A worker that speaks the real protocol in a real process, and makes simple shapes instead of faces.
+
+Expressions choose what it does: "crash", "slow", "refuse", "nonfinite", "wrong_shape", "pickle", "no_result";
+any other is answered with three random shapes under three curves.
+"""
+
+import hashlib
+import os
+import pickle
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from bridge.protocol import AnimateRequest, Check, HeadRequest, Ready  # noqa: E402
+from bridge.worker import JobFailedError, Result, serve  # noqa: E402
+
+SIZE = 6
+MM_PER_UNIT = 1000.0
+MATERIALS = ["skin", "teeth", "cornea"]
+UNIT_NAMES = ["jawOpen", "eyeBlinkLeft"]
+
+
+def head_arrays(seed=0):
+    """A bent patch of SIZE x SIZE vertices (mm, +Y up, +Z forward); its first quad is split in two triangles."""
+    columns, rows = np.meshgrid(np.arange(SIZE), np.arange(SIZE))
+    bend = np.random.default_rng(seed).uniform(2.0, 8.0)
+    vertices = np.stack([10.0 * columns, 10.0 * rows, bend * np.sin(columns)], axis=-1)
+    corner = (np.arange(SIZE - 1)[:, None] * SIZE + np.arange(SIZE - 1)).reshape(-1, 1)
+    quads = corner + np.array([0, 1, SIZE + 1, SIZE])
+    first = quads[0]
+    faces = np.vstack([[*first[[0, 1, 2]], -1], [*first[[0, 2, 3]], -1], quads[1:]])
+    return {
+        "neutral_vertices": vertices.reshape(-1, 3).astype(np.float32),
+        "faces": faces.astype(np.int32),
+        "uv": (vertices[..., :2] / 60.0).reshape(-1, 2).astype(np.float32),
+        "uv_faces": faces.astype(np.int32),
+        "face_material": (np.arange(len(faces)) % len(MATERIALS)).astype(np.int16),
+    }
+
+
+def known_fingerprint():
+    """What the checkpoint's config.json lists: vertex count and hash of the sorted edges."""
+    edges = set()
+    for face in head_arrays()["faces"].tolist():
+        loop = [corner for corner in face if corner >= 0]
+        edges |= {tuple(sorted(edge)) for edge in zip(loop, loop[1:] + loop[:1], strict=True)}
+    content = np.array(sorted(edges), dtype="<i4").tobytes()
+    return f"{SIZE * SIZE}-{hashlib.sha256(content).hexdigest()[:32]}"
+
+
+def deformations(neutral, frames, seed):
+    """(frames, V, 3), rank 3, zero in the first frame; the same for the same seed."""
+    shapes = np.random.default_rng(seed).normal(size=(3, *neutral.shape)) * 0.05 * np.ptp(neutral)
+    time_ = np.linspace(0.0, 1.0, frames)
+    return np.einsum("kr,rvc->kvc", np.stack([time_, time_**2, time_**3], axis=1), shapes).astype(np.float32)
+
+
+class FakeJobs:
+    def ready(self):
+        return Ready(1, sys.version.split()[0], "2.0", "cpu", str(os.getpid()), 1000, ("animate-me",))
+
+    def run(self, request, report):
+        match request:
+            case Check():
+                missing = [] if Path(request.checkpoint).is_dir() else ["the checkpoint"]
+                return Result(info={"missing": missing, "versions": {"torch": "2.0"}, "checkpoint_name": "fake"})
+            case HeadRequest():
+                paths = save(request.folder, head_arrays(request.seed))
+                return Result(paths, request.seed, {"material_names": MATERIALS})
+            case AnimateRequest():
+                return animate(request, report)
+
+
+def animate(request, report):
+    wanted = {text.partition("=")[0] for text in request.expressions}
+    if "crash" in wanted:
+        print("the last words of the worker", file=sys.stderr, flush=True)
+        os._exit(7)
+    if "refuse" in wanted:
+        raise JobFailedError("input", "There is no expression called “refuse”.")
+    steps = 10000 if "slow" in wanted else 5
+    for step in range(steps):
+        report("sample", step + 1, steps)
+        time.sleep(0.01)
+    neutral = np.load(Path(request.folder) / "neutral_vertices.npy")
+    result = deformations(neutral, request.frames, request.seed)
+    if "nonfinite" in wanted:
+        result[1, 2] = np.nan
+    if "wrong_shape" in wanted:
+        result = result[:, :-1]
+    signal = np.outer(np.linspace(0.0, request.intensity, request.frames), np.ones(len(UNIT_NAMES)))
+    paths = save(request.folder, {"deformations": result, "signal": signal.astype(np.float32)})
+    if "pickle" in wanted:
+        Path(paths["deformations"]).write_bytes(pickle.dumps(result))
+    if "no_result" in wanted:
+        Path(paths["deformations"]).unlink()
+    return Result(paths, request.seed, {"mm_per_unit": MM_PER_UNIT, "unit_names": UNIT_NAMES})
+
+
+def save(folder, arrays):
+    paths = {name: str(Path(folder) / f"{name}.npy") for name in arrays}
+    for name, array in arrays.items():
+        np.save(paths[name], array)
+    return paths
+
+
+if __name__ == "__main__":
+    serve(lambda hello: FakeJobs())
