@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 from .ict import SKIN_VERTICES, VERTEX_REGIONS
 from .template_mesh import MATERIALS, SKIN, SOCKET, build_half, mirrored
 from .template_surface import split_quads
+from .template_uv import unwrap
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,13 +119,14 @@ def build_skin(ict: ICT) -> SkinTemplate:
     carried = mesh.transfer @ ict.neutral[:SKIN_VERTICES].astype(np.float64)
     neutral = _clear_of_eyeballs(_symmetric(half_mesh.half, mesh), mesh).astype(np.float32)
     triangles = _triangulate(neutral, mesh.faces)
-    uv, uv_faces = np.zeros((1,2),np.float32), np.zeros_like(mesh.faces)
+    jaw_open = mesh.transfer @ ict.expression("jawOpen")[:SKIN_VERTICES]
+    uv, uv_faces = unwrap(neutral, mesh.faces, triangles.astype(np.int64), mesh.face_material, mesh.mirror, jaw_open)
     return SkinTemplate(
         neutral_vertices=neutral,
         neutral_offset=(neutral - carried).astype(np.float32),
         faces=mesh.faces.astype(np.int32),
         triangles=triangles,
-        uv=uv,
+        uv=uv.astype(np.float32),
         uv_faces=uv_faces.astype(np.int32),
         face_material=mesh.face_material,
         mirror=mesh.mirror.astype(np.int32),
