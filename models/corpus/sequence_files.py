@@ -9,6 +9,7 @@ Two layouts are understood, at any depth of folders:
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -120,17 +121,37 @@ def _by_number(folder: Path) -> dict[int, Path]:
 
 
 def read_mesh(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Vertices (V, 3) and triangles (F, 3) of a PLY or OBJ file, in the file's order. Raises InputError if
-    damaged."""
+    """Vertices (V, 3) and triangles (F, 3) of a PLY or OBJ file, in the file's order.
+
+    Raises InputError when the file is damaged.
+    """
     try:
-        # neither merge vertices nor split them at UV seams: their order is the topology
-        mesh = trimesh.load_mesh(path, process=False, maintain_order=True, skip_materials=True)
-    except (ValueError, KeyError, IndexError) as error:
+        vertices, triangles = _read_obj(path) if path.suffix.lower() == ".obj" else _read_ply(path)
+    except (ValueError, KeyError, IndexError, OSError) as error:
         raise InputError(f"{path} cannot be read as a mesh; it may be damaged ({error}).") from error
-    whole = isinstance(mesh, trimesh.Trimesh) and len(mesh.faces) and mesh.faces.max() < len(mesh.vertices)
-    if not whole:
+    if len(triangles) == 0 or triangles.min() < 0 or triangles.max() >= len(vertices):
         raise InputError(f"{path} holds no complete mesh; it may be damaged.")
+    return vertices, triangles
+
+
+def _read_ply(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    mesh = trimesh.load_mesh(path, process=False)
     return mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32)
+
+
+def _read_obj(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Positions alone, polygons cut into fans: a general reader splits the vertices at UV seams."""
+    vertices: list[list[float]] = []
+    triangles: list[tuple[int, int, int]] = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        kind, *values = line.split() or [""]
+        if kind == "v":
+            vertices.append([float(value) for value in values[:3]])
+        elif kind == "f":
+            corners = [int(value.split("/")[0]) for value in values]
+            first, *others = [c - 1 if c > 0 else len(vertices) + c for c in corners]
+            triangles += [(first, second, third) for second, third in pairwise(others)]
+    return np.array(vertices, np.float32).reshape(-1, 3), np.array(triangles, np.int32).reshape(-1, 3)
 
 
 def _read_array(path: Path) -> RawSequence:

@@ -162,8 +162,8 @@ def read_sequences(
 def neutral_to_apex(raw: RawSequence, frames: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The rise of a sequence to its most extreme frame: neutral (V, 3) and deformations (frames, V, 3).
 
-    A sequence starts neutral. The apex is the frame furthest from the start, and the rise begins at the last
-    frame before it that is still neutral, so that of several attempts the strongest is taken. Frames are
+    A sequence starts neutral. The apex is the frame furthest from the start; the rise to it begins after the
+    last frame that is still neutral, so that of several attempts the strongest is taken. Frames are
     interpolated linearly between captured ones. Raises InputError when nothing moves.
     """
     smooth = gaussian_filter1d(raw.vertices, SMOOTHING, axis=0, mode="nearest")
@@ -172,6 +172,8 @@ def neutral_to_apex(raw: RawSequence, frames: int) -> tuple[NDArray[np.float32],
     if way[apex] < LEAST_MOTION_MM:
         raise InputError(f"Nothing moves in {raw.path}; it has no expression to learn.")
     start = int(np.flatnonzero(way[:apex] <= NEUTRAL_SHARE * way[apex])[-1])
+    while start > 0 and way[start - 1] < way[start]:  # down to the foot of the rise
+        start -= 1
     moments = np.linspace(raw.frame_numbers[start], raw.frame_numbers[apex], frames)
     after = np.clip(np.searchsorted(raw.frame_numbers, moments), start + 1, apex)
     earlier, later = raw.frame_numbers[after - 1], raw.frame_numbers[after]
