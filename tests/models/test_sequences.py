@@ -13,7 +13,7 @@ BULGE = HEAD.vertices * np.maximum(HEAD.vertices[:, [1]] / 0.1, 0.0) ** 2
 
 
 def rise(frames=60, rest=12, strength=0.1, held=8):
-    """Vertices (frames, V, 3) in metres: at rest, a smooth rise to `strength` times the bulge, the apex held."""
+    """Vertices (frames, V, 3) in metres: rest, a smooth rise to `strength` times the bulge, the apex held."""
     way = minimum_jerk((np.arange(frames) - rest) / (frames - rest - held))
     return HEAD.vertices + strength * way[:, None, None] * BULGE
 
