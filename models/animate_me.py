@@ -131,6 +131,7 @@ class AnimateMe:
         whole = parts.follow(self.head, aligned, skin, np.asarray(expression_signal, np.float32))
         return similarity.invert_vectors(whole)
 
+    @torch.inference_mode()
     def animate_skin(
         self,
         neutral_skin: Floats,
