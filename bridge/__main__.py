@@ -1,5 +1,6 @@
 """The worker: `python -I <extension>/bridge/__main__.py`, spoken to over its standard input and output."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,3 +13,5 @@ from bridge.worker import serve
 
 if __name__ == "__main__":
     serve(open_jobs)
+    sys.stderr.flush()
+    os._exit(0)  # there is nothing to save; torch takes seconds to take itself apart while Blender waits

@@ -16,9 +16,9 @@ def check_head(
 ) -> None:
     """Raises JobFailedError("input") unless this is the checkpoint's head, whole or its skin alone.
 
-    vertices (V, 3), triangles (F, 3): the artist's head. faces (Q, 4): those of the checkpoint's head, -1
+    vertices (V, 3), triangles (F, 3): the artist's head. faces (Q, 4): those of the checkpoint's, -1
     pads triangles. Quads may be cut along either diagonal: every program has its own choice.
-    head_vertices, skin_vertices: how many vertices the checkpoint's head has, whole and without eyes and teeth.
+    head_vertices, skin_vertices: size of that head, whole and without eyes and teeth.
     """
     found = len(vertices)
     if found not in (head_vertices, skin_vertices):

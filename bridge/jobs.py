@@ -21,7 +21,7 @@ from models.head import Head
 
 from .head_check import check_head
 from .job_folder import JobFolder
-from .memory import MEBIBYTE, frames_that_fit, free_memory, in_smaller_chunks
+from .memory import MEBIBYTE, frames_that_fit, free_memory, free_ram, in_smaller_chunks
 from .protocol import (
     DEVICES,
     HALVES,
@@ -39,7 +39,10 @@ from .worker import JobFailedError, Report, Result
 Floats = NDArray[np.float32]
 
 SHIPPED_CHECKPOINTS = Path(__file__).resolve().parent.parent / "models" / "checkpoints"
-BYTES_PER_VERTEX = 4096  # of one frame on its way through the network
+BYTES_PER_VERTEX = 2048  # of a frame on its way through the network; 540 were measured on a CPU
+COPIES = (
+    4  # of the whole animation that are in main memory at once: noisy, clean, with eyes and teeth, written
+)
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,9 @@ class DimpleJobs:
         folder = JobFolder(request.folder)
         neutral = folder.read("neutral_vertices", columns=3).astype(np.float32)
         triangles = folder.read("triangles", columns=3).astype(np.int32)
-        signal = _signal(request, folder)
         _check_sampling(request)
+        _check_length(request.frames, neutral)
+        signal = _signal(request, folder)
         folder.require_room(len(signal) * neutral.nbytes)
         model = self._model(request.checkpoint, report)
         report("bind", 0, 1)
@@ -213,8 +217,8 @@ def _signal(request: AnimateRequest, folder: JobFolder) -> Floats:
     if not folder.has("expression_signal"):
         return expression_signal(request.expressions, request.intensity, request.profile, request.frames)
     signal = folder.read("expression_signal", columns=len(UNIT_NAMES)).astype(np.float32)
-    if not np.isfinite(signal).all():
-        raise InputError("The expression curve has values that are no numbers: draw it again.")
+    if not len(signal) or not np.isfinite(signal).all():
+        raise InputError("The expression curve has no frames, or values that are no numbers: draw it again.")
     return signal
 
 
@@ -222,6 +226,16 @@ def _check_sampling(request: AnimateRequest) -> None:
     for name, value, least in (("steps", request.steps, 1), ("late start", request.late_start, 0)):
         if value is not None and not least <= value <= TRAIN_TIMESTEPS:
             raise InputError(f"The {name} must be from {least} to {TRAIN_TIMESTEPS}, not {value}.")
+
+
+def _check_length(frames: int, neutral: Floats) -> None:
+    needed, free = frames * neutral.nbytes * COPIES, free_ram()
+    if needed > free:
+        raise JobFailedError(
+            "out_of_memory",
+            f"{frames:,} frames of this head need {needed // MEBIBYTE:,} MB, "
+            f"but {free // MEBIBYTE:,} MB are free.",
+        )
 
 
 def _measure(model: AnimateMe, neutral: Floats) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from .memory import MEBIBYTE, free_ram
 from .protocol import PROTOCOL_VERSION, Check, Hello, Ready, Request
 from .worker import JobFailedError, Jobs, Report, Result
 
-REQUIRED_PACKAGES = ("numpy", "scipy", "torch", "safetensors", "diffusers")
+REQUIRED_PACKAGES = ("numpy", "scipy", "torch", "safetensors", "diffusers", "fast_simplification")
 
 
 def open_jobs(hello: Hello) -> Jobs:
