@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 LINEAR = 1
 """Number of the LINEAR interpolation, as foreach_set wants it."""
 
-HAS_SLOTS = hasattr(bpy.types.Action, "slots")
+HAS_SLOTS = "slots" in bpy.types.Action.bl_rna.properties
 
 
 @dataclass(frozen=True)

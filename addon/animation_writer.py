@@ -86,10 +86,7 @@ def remove_animation(head: bpy.types.Object, name: str) -> None:
     if key is not None:
         if action is not None:
             action_writer.remove_curves(key, action, recipe.key_names)
-        for key_name in recipe.key_names:
-            block = key.key_blocks.get(key_name)
-            if block is not None and block != key.reference_key:
-                head.shape_key_remove(block)
+        shape_key_writer.remove_shape_keys(head, recipe.key_names)
     if action is not None and action_writer.is_empty(action):
         bpy.data.actions.remove(action)
     delete_recipe(head, name)

@@ -5,12 +5,13 @@ Always the base mesh, never evaluated geometry: modifiers change the number of v
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import bpy
 import numpy as np
 from numpy.typing import NDArray
+
+from ..bridge import protocol
 
 
 class HeadError(ValueError):
@@ -33,10 +34,10 @@ def refusal(head: bpy.types.Object | None) -> str | None:
     if head.type != "MESH":
         return f"“{head.name}” is no mesh: choose a mesh object as the head"
     mesh = head.data
-    if head.library is not None or mesh.library is not None:
-        return f"“{head.name}” is linked from another file: use Object > Relations > Make Local first"
     if head.override_library is not None or mesh.override_library is not None:
         return f"“{head.name}” is a library override: use Object > Library Override > Make > Make Local first"
+    if head.library is not None or mesh.library is not None:
+        return f"“{head.name}” is linked from another file: use Object > Relations > Make Local first"
     if head.mode != "OBJECT":
         return f"“{head.name}” is in {head.mode.replace('_', ' ').title()} Mode: go back to Object Mode first"
     if len(mesh.polygons) == 0:
@@ -68,7 +69,7 @@ def read_fingerprint(mesh: bpy.types.Mesh) -> str:
     mesh.edges.foreach_get("vertices", edges.ravel())
     edges.sort(axis=1)
     edges = edges[np.lexsort((edges[:, 1], edges[:, 0]))]
-    return f"{len(mesh.vertices)}-{hashlib.sha256(edges.astype('<i4').tobytes()).hexdigest()[:32]}"
+    return protocol.fingerprint(len(mesh.vertices), edges.astype("<i4").tobytes())
 
 
 def read_head(head: bpy.types.Object) -> HeadMesh:

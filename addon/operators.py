@@ -22,7 +22,7 @@ def generate_refusal(context: bpy.types.Context) -> str | None:
     reason = job_refusal(context) or refusal(target_head(context))
     if reason is None:
         state = session.recognition.state(target_head(context), checkpoint_folder(checkpoint(context)))
-        reason = None if state.recognised else state.text
+        reason = None if state.usable else state.text
     return reason
 
 
@@ -40,7 +40,7 @@ def submit_animation(context: bpy.types.Context, request: AnimateRequest) -> Job
     head = target_head(context)
     mesh = read_head(head)
     state = session.recognition.state(head, checkpoint_folder(request.checkpoint))
-    if not state.recognised:
+    if not state.usable:
         raise HeadError(f"{state.text}.")
     return session.submit(
         worker_settings(context),
@@ -286,9 +286,9 @@ class DIMPLE_OT_check_setup(JobOperator, bpy.types.Operator):
 
     def finish(self, context: bpy.types.Context, job: Job) -> set[str]:
         """Say it in one line; the preferences show the rest."""
-        missing = job.done.info["missing"]
-        if missing:
-            self.report({"WARNING"}, f"Missing: {', '.join(missing)}")
+        problems = job.done.info["problems"]
+        if problems:
+            self.report({"WARNING"}, " ".join(problems))
         else:
             self.report({"INFO"}, "Everything is in place")
         return {"FINISHED"}

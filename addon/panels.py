@@ -205,7 +205,8 @@ def _draw_head_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> 
         draw_text(layout, context, reason, "INFO")
         return
     state = session.recognition.state(head, checkpoint_folder(checkpoint(context)))
-    draw_text(layout, context, state.text, "CHECKMARK" if state.recognised else "ERROR")
+    icon = "CHECKMARK" if state.recognised else "INFO" if state.usable else "ERROR"
+    draw_text(layout, context, state.text, icon)
 
 
 def _draw_job(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -249,9 +250,14 @@ def _draw_check(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         info = check.done.info
         for item in info["missing"]:
             draw_text(layout, context, f"Missing: {item}", "ERROR")
+        for problem in info["problems"]:
+            draw_text(layout, context, problem, "ERROR")
         for name, version in info["versions"].items():
             draw_text(layout, context, f"{name} {version}", "CHECKMARK")
-        if info.get("checkpoint_name"):
-            draw_text(layout, context, f"Checkpoint {info['checkpoint_name']}", "CHECKMARK")
+        if "device" in info:
+            device = f"{info['device']}: {info['device_name']}, {info['memory_free_mb']:,} MB free"
+            draw_text(layout, context, device, "CHECKMARK")
+        if "checkpoint_name" in info:
+            draw_text(layout, context, f"Checkpoint: {info['checkpoint_name']}", "CHECKMARK")
     else:
         draw_text(layout, context, check.message, "ERROR" if check.state == "failed" else "INFO")

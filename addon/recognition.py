@@ -26,8 +26,13 @@ class KnownHeads:
 
 @dataclass(frozen=True)
 class HeadState:
-    """Whether a head can be animated, and a sentence about it."""
+    """What can be said about a head before the worker has seen it.
 
+    A head that is `usable` but not `recognised` has the right number of vertices and edges of its own, as a
+    head with its quads cut has: the worker decides.
+    """
+
+    usable: bool
     recognised: bool
     text: str
 
@@ -46,7 +51,7 @@ class Recognition:
             stamp = (path, path.stat().st_mtime_ns)
             if stamp not in self._known:
                 self._known[stamp] = _known_heads(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return self._known[stamp]
 
@@ -54,19 +59,16 @@ class Recognition:
         """Whether the checkpoint knows this head. The object must be a mesh."""
         known = self.known_heads(checkpoint)
         if known is None:
-            return HeadState(
-                False,
-                f"There is no usable checkpoint in “{checkpoint}”: choose its folder in the preferences",
-            )
-        mesh = head.data
-        found, expected = len(mesh.vertices), " or ".join(f"{count:,}" for count in known.vertex_counts)
+            text = f"No usable checkpoint is in “{checkpoint}”: choose its folder in Dimple's preferences"
+            return HeadState(False, False, text)
+        found = len(head.data.vertices)
         if found not in known.vertex_counts:
-            return HeadState(False, f"Wrong topology: {found:,} vertices, {known.name} has {expected}")
+            expected = " or ".join(f"{count:,}" for count in known.vertex_counts)
+            return HeadState(False, False, f"Wrong topology: {found:,} vertices, {known.name} has {expected}")
         if self.fingerprint(head) not in known.fingerprints:
-            return HeadState(
-                False, f"Wrong topology: {found:,} vertices as expected, but connected differently"
-            )
-        return HeadState(True, f"Recognised: {known.name}, {found:,} vertices")
+            text = f"{found:,} vertices like {known.name}, but other edges: Generate tells whether it fits"
+            return HeadState(True, False, text)
+        return HeadState(True, True, f"Recognised: {known.name}, {found:,} vertices")
 
     def fingerprint(self, head: bpy.types.Object) -> str:
         """The head's topology, read again only when the mesh has other counts than before."""
@@ -82,11 +84,10 @@ class Recognition:
 
 
 def _known_heads(config: dict[str, Any]) -> KnownHeads:
+    whole = max(end for _, end in config["parts"].values())
     return KnownHeads(
         name=str(config["name"]),
-        vertex_counts=tuple(
-            sorted({int(name.partition("-")[0]) for name in config["fingerprints"]}, reverse=True)
-        ),
+        vertex_counts=tuple(dict.fromkeys([whole, int(config["skin_vertices"])])),
         fingerprints=frozenset(config["fingerprints"]),
         unit_names=tuple(config["unit_names"]),
     )

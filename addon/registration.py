@@ -35,18 +35,6 @@ CLASSES = (
 )
 
 
-def _let_go() -> None:
-    """Break the references from Blender's properties to the functions in their annotations.
-
-    Blender 4.2 as a Python module is kept alive by them, and crashes when Python ends without it.
-    """
-    for registered in CLASSES:
-        registered.__annotations__.clear()
-
-
-atexit.register(_let_go)
-
-
 def register_all() -> None:
     """Add it; where one addition fails, those before it are undone."""
     with ExitStack() as stack:

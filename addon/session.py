@@ -31,6 +31,7 @@ from ..bridge.protocol import (
     Hello,
     Message,
     Progress,
+    Ready,
     Request,
 )
 from .recognition import Recognition
@@ -79,6 +80,7 @@ class Job:
     step: int = 0
     steps: int = 0
     done: Done | None = None
+    kind: str = ""  # of a failure, as the protocol names them
     message: str = ""
     detail: str = ""
 
@@ -132,6 +134,11 @@ class Session:
     _client: Client | None = None
     _folder: tempfile.TemporaryDirectory[str] | None = None
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def ready(self) -> Ready | None:
+        """What the worker said about itself; None when none is ready."""
+        return self._client.ready if self._client is not None else None
 
     @property
     def current(self) -> Job | None:
@@ -251,7 +258,7 @@ class Session:
             case Done():
                 job.state, job.done = "done", message
             case Failed():
-                job.state, job.detail = "failed", message.detail
+                job.state, job.kind, job.detail = "failed", message.kind, message.detail
                 job.message = f"{message.message} {ARTIST_TEXT[message.kind]}"
             case Cancelled():
                 job.state, job.message = "cancelled", "Cancelled; nothing was changed."

@@ -73,6 +73,15 @@ def write_shape_keys(head: bpy.types.Object, names: Sequence[str], deformations:
     mesh.update()
 
 
+def remove_shape_keys(head: bpy.types.Object, names: Sequence[str]) -> None:
+    """Remove the shape keys `names` where they are still there, and keep the active one active."""
+    key_blocks = head.data.shape_keys.key_blocks
+    active = head.active_shape_key.name if head.active_shape_key is not None else ""
+    for block in [key_blocks[name] for name in names if name in key_blocks]:
+        head.shape_key_remove(block)
+    head.active_shape_key_index = max(0, key_blocks.find(active))
+
+
 def set_range(key: bpy.types.Key, name: str, lowest: float, highest: float) -> None:
     """Let the value of a shape key go from `lowest` to `highest`; Blender clamps animation to this range."""
     block = key.key_blocks[name]

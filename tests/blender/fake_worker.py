@@ -16,17 +16,19 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from bridge.head_check import check_head  # noqa: E402
 from bridge.protocol import AnimateRequest, Check, HeadRequest, Ready  # noqa: E402
 from bridge.worker import JobFailedError, Result, serve  # noqa: E402
 
 SIZE = 6
+SKIN = 30
 MM_PER_UNIT = 1000.0
 MATERIALS = ["skin", "teeth", "cornea"]
 UNIT_NAMES = ["jawOpen", "eyeBlinkLeft"]
 
 
 def head_arrays(seed=0):
-    """A bent patch of SIZE x SIZE vertices (mm, +Y up, +Z forward); its first quad is split in two triangles."""
+    """A bent patch of SIZE x SIZE vertices (mm, +Y up, +Z forward); its first quad is cut in two."""
     columns, rows = np.meshgrid(np.arange(SIZE), np.arange(SIZE))
     bend = np.random.default_rng(seed).uniform(2.0, 8.0)
     vertices = np.stack([10.0 * columns, 10.0 * rows, bend * np.sin(columns)], axis=-1)
@@ -67,8 +69,8 @@ class FakeJobs:
     def run(self, request, report):
         match request:
             case Check():
-                missing = [] if Path(request.checkpoint).is_dir() else ["the checkpoint"]
-                return Result(info={"missing": missing, "versions": {"torch": "2.0"}, "checkpoint_name": "fake"})
+                problems = [] if Path(request.checkpoint).is_dir() else ["There is no checkpoint."]
+                return Result(info={"missing": [], "problems": problems, "versions": {"torch": "2.0"}})
             case HeadRequest():
                 paths = save(request.folder, head_arrays(request.seed))
                 return Result(paths, request.seed, {"material_names": MATERIALS})
@@ -87,7 +89,10 @@ def animate(request, report):
     for step in range(steps):
         report("sample", step + 1, steps)
         time.sleep(0.01)
-    neutral = np.load(Path(request.folder) / "neutral_vertices.npy")
+    neutral, triangles = (
+        np.load(Path(request.folder) / f"{name}.npy") for name in ("neutral_vertices", "triangles")
+    )
+    check_head(neutral, triangles, head_arrays()["faces"], SIZE * SIZE, SKIN)
     result = deformations(neutral, request.frames, request.seed)
     if "nonfinite" in wanted:
         result[1, 2] = np.nan
