@@ -16,15 +16,136 @@ CACHE = Path("cache/corpus")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 corpus = typer.Typer(no_args_is_help=True, help="Make the head and the 4D corpus.")
-train = typer.Typer(no_args_is_help=True, help="Train a model; start it with accelerate for several devices.")
+train = typer.Typer(
+    no_args_is_help=True, help="Train a model; `accelerate launch -m models` for several devices."
+)
 evaluate = typer.Typer(no_args_is_help=True, help="Measure a checkpoint on people it has never seen.")
 app.add_typer(corpus, name="corpus")
 app.add_typer(train, name="train")
 app.add_typer(evaluate, name="evaluate")
 
-Ict = Annotated[Path, typer.Option(help="ICT-FaceKit: its arrays, or a clone of its repository.")]
+Ict = Annotated[Path, typer.Option(help="ICT-FaceKit: a folder of its arrays, or a clone of its repository.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result here; otherwise it is printed.")]
 Checkpoint = Annotated[Path, typer.Option(help="Checkpoint folder.")]
+Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
+DEFAULT_ICT = Path("../shared/data/ict-facekit")
+
+
+@corpus.command("template")
+def corpus_template(
+    ict: Ict = DEFAULT_ICT,
+    out: Annotated[Path, typer.Option(help="Where the head goes.")] = CHECKPOINT / "head",
+    work: Annotated[Path, typer.Option(help="Where the skin template is kept.")] = Path("cache/template"),
+) -> None:
+    """Build the Dimple head: skin, eyes, teeth, UVs, linear models. Prints its figures."""
+    from .corpus.assemble import build
+    from .corpus.ict import ICT
+    from .corpus.template import build_skin
+    from .corpus.template_figures import figures
+
+    source = ICT.load(ict)
+    skin = build_skin(source)
+    skin.save(work)
+    build(work, ict, ict / "LICENSE", out)
+    _report(figures(skin, source), None)
+
+
+@corpus.command("build")
+def corpus_build(
+    ict: Ict = DEFAULT_ICT,
+    head: Annotated[Path, typer.Option(help="Folder of the Dimple head.")] = CHECKPOINT / "head",
+    out: Annotated[Path, typer.Option(help="Where the frames go; 40 KB each.")] = CACHE,
+    people: Annotated[int, typer.Option(help="People to train on.")] = 2800,
+    held_out: Annotated[int, typer.Option(help="People to validate on, and as many to test on.")] = 60,
+    frames: Annotated[int, typer.Option(help="Frames per person.")] = 40,
+    take: Annotated[
+        Path | None, typer.Option(help="A captured take (npz of ARKit weights) to mix in.")
+    ] = None,
+    processes: Annotated[int, typer.Option(help="Processes to build with.")] = 2,
+    seed: Seed = 0,
+) -> None:
+    """Write random frames of people who move in their own way, split by person."""
+    from tqdm import tqdm
+
+    from .corpus.face_model import FaceModel, Skin
+    from .corpus.frames import build_cache
+    from .corpus.ict import ICT
+    from .corpus.performance import take_windows
+
+    captured = None if take is None else take_windows(take)
+    splits = {"train": people, "validation": held_out, "test": held_out}
+    for _ in tqdm(
+        build_cache(
+            out, FaceModel(Skin.of_head(head), ICT.load(ict)), splits, frames, seed, processes, captured
+        ),
+        unit="shard",
+    ):
+        pass
+
+
+@corpus.command("check")
+def corpus_check(
+    ict: Ict = DEFAULT_ICT,
+    head: Annotated[Path, typer.Option(help="Folder of the Dimple head.")] = CHECKPOINT / "head",
+    people: Annotated[int, typer.Option(help="People to look at.")] = 20,
+    frames: Annotated[int, typer.Option(help="Random frames to look at.")] = 1000,
+    pictures: Annotated[Path | None, typer.Option(help="Draw sheets of faces into this folder.")] = None,
+    json_path: Json = None,
+) -> None:
+    """Measure lids, lips, jaw and identity effect of the corpus, mm."""
+    from .corpus.checks import check, draw_sheets
+    from .corpus.face_model import FaceModel, Skin
+    from .corpus.ict import ICT
+
+    model = FaceModel(Skin.of_head(head), ICT.load(ict))
+    _report(check(model, people, frames), json_path)
+    if pictures is not None:
+        draw_sheets(model, pictures)
+
+
+@corpus.command("read")
+def corpus_read(
+    folder: Annotated[Path, typer.Argument(help="subject/expression/NNNNNN.ply, or a folder of sequences.")],
+    out: Annotated[Path, typer.Option(help="Where the corpus goes.")],
+    frames: Annotated[int, typer.Option(help="Frames from neutral to apex.")] = 40,
+    scaling: Annotated[
+        str, typer.Option(help="global: intensities are compared; local: each reaches 1.")
+    ] = "global",
+    template: Annotated[
+        Path | None, typer.Option(help="PLY or OBJ with the triangles, where the files have none.")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Turn captured sequences (CoMA's layout, ply, obj, npz, npy) into a corpus."""
+    from tqdm import tqdm
+
+    from .corpus.sequences import read_sequences
+
+    if scaling not in ("global", "local"):
+        raise InputError("Scaling is either global or local.")
+    with tqdm(unit="sequence") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        read_sequences(
+            folder, frames=frames, scaling=scaling, template=template, seed=seed, on_sequence=show
+        ).save(out)
+
+
+@train.command("animate-me")
+def train_animate_me(
+    config: Annotated[
+        Path, typer.Argument(help="TOML file; see the training.toml of the shipped checkpoint.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done.")] = False,
+) -> None:
+    """Train AnimateMe, or go on where a run stopped."""
+    from .training import TrainingConfig
+    from .training import train_animate_me as run
+
+    _report(run(TrainingConfig.read(config), dry_run=dry_run), None)
 
 
 def main() -> None:
@@ -32,16 +153,12 @@ def main() -> None:
     try:
         app()
     except (InputError, CheckpointError) as error:
-        sys.exit(f"{error}" if sys.stderr is None else _complain(error))
-
-
-def _complain(error: Exception) -> int:
-    typer.echo(str(error), err=True)
-    return 2
+        typer.echo(str(error), err=True)
+        sys.exit(2)
 
 
 def _report(result: Any, path: Path | None) -> None:
-    text = json.dumps(result, indent=1)
+    text = json.dumps(result, indent=1, default=float)
     if path is None:
         typer.echo(text)
     else:

@@ -19,16 +19,19 @@ import torch
 from torch import Tensor, nn
 
 POWERS = (1, 2, 3)
+IDENTITY_MODES = 30
+"""Leading identity coefficients that the expected residual depends on."""
 
 
 class AdditiveModel(nn.Module):
     """Buffers of the additive model: V skin vertices, M expression units, R directions."""
 
     basis: Tensor  # (R, 3V) orthonormal rows, in units of vertex_scale
-    residual_std: Tensor  # (R,) standard deviation of the residual along each direction
+    residual_std: Tensor  # (R,) spread of y round what is expected of the person, along each direction
     coefficients: Tensor  # (3M, R) mean motion of e, e^2, e^3 of each unit along the directions
     unit_motion: Tensor  # (M,) size of each unit's mean motion at weight 1, per coordinate
     vertex_scale: Tensor  # (V,) mm, spread of the residual at each vertex
+    identity_motion: Tensor  # (M * IDENTITY_MODES, R) residual per unit weight and identity coefficient
 
     def __init__(self, vertices: int, units: int, rank: int) -> None:
         super().__init__()
@@ -37,6 +40,7 @@ class AdditiveModel(nn.Module):
         self.register_buffer("coefficients", torch.zeros(len(POWERS) * units, rank))
         self.register_buffer("unit_motion", torch.ones(units))
         self.register_buffer("vertex_scale", torch.ones(vertices))
+        self.register_buffer("identity_motion", torch.zeros(units * IDENTITY_MODES, rank))
 
     def mean_motion(self, stage: Tensor) -> Tensor:
         """stage (B, M) -> mean motion (B, V, 3) in units of vertex_scale."""
@@ -45,6 +49,11 @@ class AdditiveModel(nn.Module):
     def amplitude(self, stage: Tensor) -> Tensor:
         """stage (B, M) -> (B, 1, 1) size of the motion; 0 at the neutral stage."""
         return (stage * self.unit_motion).square().sum(1).sqrt()[:, None, None]
+
+    def expected(self, stage: Tensor, coefficients: Tensor) -> Tensor:
+        """Coordinates (B, R) of y expected of a person with identity ``coefficients`` (B, I): bilinear."""
+        motion = person_features(stage, coefficients) @ self.identity_motion
+        return motion / self.amplitude(stage)[:, 0].clamp_min(1e-6)
 
     def relative(self, deformation: Tensor, stage: Tensor) -> Tensor:
         """Deformation (B, V, 3) mm -> relative residual y (B, V, 3)."""
@@ -85,3 +94,9 @@ class RawMotion(nn.Module):
 def powers(stage: Tensor) -> Tensor:
     """stage (B, M) -> (B, 3M): e, e^2 and e^3, smooth in the intensity so that playback is too."""
     return torch.cat([stage**p for p in POWERS], dim=1)
+
+
+def person_features(stage: Tensor, coefficients: Tensor) -> Tensor:
+    """Products (B, M * IDENTITY_MODES) of unit weights (B, M) and leading coefficients (B, I)."""
+    leading = nn.functional.pad(coefficients, (0, max(0, IDENTITY_MODES - coefficients.shape[1])))
+    return (stage[:, :, None] * leading[:, None, :IDENTITY_MODES]).flatten(1)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .additive import AdditiveModel, powers
+from .additive import AdditiveModel, person_features, powers
 from .corpus.cache import FrameCache
 from .expression import MIRROR_UNITS
 
@@ -44,7 +44,7 @@ class Mirror:
 
 
 def fit_additive(
-    cache: FrameCache, mirror: Mirror, rank: int, seed: int = 0, sample: int = 6000
+    cache: FrameCache, mirror: Mirror, rank: int, seed: int = 0, sample: int = 4000
 ) -> AdditiveModel:
     """Least-squares additive model over the cache, and ``rank`` principal directions of its motion.
 
@@ -86,9 +86,34 @@ def fit_additive(
     _, directions = _principal(torch.cat([residuals, emphasis * scaled_mean]), rank)
     model.basis.copy_(directions)
     model.coefficients.copy_(scaled_mean @ directions.t())
-    relative = residuals @ directions.t() / amplitude[:, None].clamp_min(1e-6)
-    model.residual_std.copy_(((weight[:, None] * relative.square()).sum(0) / weight.sum()).sqrt())
     return model
+
+
+def fit_identity_motion(
+    model: AdditiveModel,
+    stages: Tensor,
+    coefficients: Tensor,
+    coordinates: Tensor,
+    weight: Tensor,
+    ridge: float = 0.03,
+) -> None:
+    """What can be expected of a person: ridge regression of the residual on weights times coefficients.
+
+    stages (n, M), coefficients (n, I), coordinates (n, R) of y, weight (n,). Also sets ``residual_std``.
+    """
+    size = len(model.identity_motion)
+    gram, moments = torch.zeros(size, size), torch.zeros(size, coordinates.shape[1])
+    for rows in torch.arange(len(stages)).split(8192):
+        features = person_features(stages[rows], coefficients[rows])
+        gram += features.t() @ features
+        moments += features.t() @ (model.amplitude(stages[rows])[:, 0] * coordinates[rows])
+    penalty = ridge * float(gram.diagonal().mean()) * torch.eye(size)
+    model.identity_motion.copy_(torch.linalg.solve(gram + penalty, moments))
+    square = torch.zeros(coordinates.shape[1])
+    for rows in torch.arange(len(stages)).split(8192):
+        rest = coordinates[rows] - model.expected(stages[rows], coefficients[rows])
+        square += (weight[rows, None] * rest.square()).sum(0)
+    model.residual_std.copy_((square / weight.sum()).sqrt())
 
 
 def frame_weight(amplitude: Tensor) -> Tensor:
@@ -113,7 +138,7 @@ def _least_squares(cache: FrameCache, mirror: Mirror) -> Tensor:
 def _principal(rows: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """Singular values (rank,) and orthonormal right singular vectors (rank, D)."""
     torch.manual_seed(0)
-    _, singular, v = torch.svd_lowrank(rows, q=rank + 16, niter=3)
+    _, singular, v = torch.svd_lowrank(rows, q=rank + 16, niter=2)
     return singular[:rank], v[:, :rank].t().contiguous()
 
 

@@ -82,8 +82,9 @@ class IdentityEncoder(nn.Module):
 class ModalDenoiser(nn.Module):
     """Denoises the R coordinates along the principal directions, preconditioned as in Karras et al. 2022.
 
-    Each direction has its own spread, so each has its own signal-to-noise ratio at a timestep: the
-    linear optimum is given for free and the network only learns what departs from it.
+    Each direction has its own spread, so each has its own signal-to-noise ratio at a timestep, and each
+    person a bilinear expectation: the linear optimum given both is free, and the network only learns what
+    departs from it.
     """
 
     def __init__(self, rank: int, width: int, blocks: int, context: int) -> None:
@@ -97,15 +98,23 @@ class ModalDenoiser(nn.Module):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
-    def forward(self, noisy: Tensor, alpha_bar: Tensor, std: Tensor, context: Tensor) -> Tensor:
-        """noisy (B, R), alpha_bar (B, 1), std (R,) -> estimate of the clean coordinates (B, R)."""
+    def forward(
+        self, noisy: Tensor, alpha_bar: Tensor, expected: Tensor, std: Tensor, context: Tensor
+    ) -> Tensor:
+        """Estimate of the clean coordinates (B, R), which spread by std (R,) round ``expected`` (B, R).
+
+        noisy (B, R), alpha_bar (B, 1), context (B, C).
+        """
         variance = alpha_bar * std**2 + 1 - alpha_bar
+        noisy = noisy - alpha_bar.sqrt() * expected
         hidden = self.enter(noisy / variance.sqrt())
         for block in self.blocks:
             gate, bias = block["condition"](context).chunk(2, dim=1)  # type: ignore[index]
             hidden = hidden + block["mix"](silu((1 + gate) * hidden + bias))  # type: ignore[index]
         linear_optimum = noisy * alpha_bar.sqrt() * std**2 / variance
-        return linear_optimum + std * ((1 - alpha_bar) / variance).sqrt() * self.leave(silu(hidden))
+        return (
+            expected + linear_optimum + std * ((1 - alpha_bar) / variance).sqrt() * self.leave(silu(hidden))
+        )
 
 
 class SpiralDenoiser(nn.Module):
@@ -186,14 +195,28 @@ class SpiralDenoiser(nn.Module):
         channels = [noisy, neutral_offset / self.config.neutral_scale]
         estimate: Tensor | None = None
         if self.modal is not None and isinstance(self.target, AdditiveModel):
-            coordinates = self.modal(
-                self.target.project(noisy), alpha_bar[:, None], self.target.residual_std, context
+            coordinates = self.modal_estimate(
+                self.target, self.target.project(noisy), alpha_bar, stage, identity, context
             )
             estimate = self.target.expand(coordinates)
             channels += [estimate, self.target.mean_motion(stage)]
         body = next(self.leave.parameters()).dtype
         local = self._unet(torch.cat(channels, dim=2).to(body), context.to(body)).float()
         return local if estimate is None else estimate + local
+
+    def modal_estimate(
+        self,
+        target: AdditiveModel,
+        noisy: Tensor,
+        alpha_bar: Tensor,
+        stage: Tensor,
+        identity: Tensor,
+        context: Tensor,
+    ) -> Tensor:
+        """noisy coordinates (B, R) -> estimate of the clean ones (B, R)."""
+        assert self.modal is not None
+        expected = target.expected(stage, identity[:, : self.config.identity_coefficients])
+        return self.modal(noisy, alpha_bar[:, None], expected, target.residual_std, context)
 
     def _unet(self, x: Tensor, context: Tensor) -> Tensor:
         skips: list[Tensor] = []

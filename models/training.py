@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .additive import AdditiveModel, RawMotion
-from .additive_fit import Mirror, fit_additive, frame_weight
+from .additive_fit import Mirror, fit_additive, fit_identity_motion, frame_weight
 from .animate_me import AnimateMe, identity_solver
 from .corpus.cache import FrameCache
 from .denoiser import DenoiserConfig, SpiralDenoiser, time_features
@@ -122,6 +122,7 @@ class _Run:
         # One stream of random numbers for all processes: each takes its share of the same batch, so
         # that any number of processes trains the same model.
         self.random = np.random.default_rng(config.seed)
+        self.projected: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
         self.loss = math.nan
         self.steps_done: dict[str, int] = {}
         self.state_folder = config.output.with_name(config.output.name + ".state")
@@ -130,18 +131,23 @@ class _Run:
         accelerator.wait_for_everyone()
 
     def fit_target(self) -> None:
-        """Fit the additive model, or find the one number that scales raw deformations."""
+        """Fit what is known in closed form: the additive model, or one number that scales raw motion."""
         target, path = self.model.target, self.state_folder / "target.safetensors"
-        if path.exists():
+        known = path.exists()
+        if known:
             target.load_state_dict(load_file(path))
         elif isinstance(target, AdditiveModel):
             fitted = fit_additive(self.cache, self.mirror, self.config.network.modal_rank)
+            projected = self._project(fitted)
+            stages, person, coordinates, weight = projected
+            fit_identity_motion(fitted, stages, self.coefficients[person], coordinates, weight)
             target.load_state_dict(fitted.state_dict())
+            self.projected = projected
         else:
             sample = self.random.choice(len(self.cache), min(512, len(self.cache)), replace=False)
             target.scale.fill_(float(np.sqrt(np.square(self.cache.deformations(sample)).mean())))
         self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process and not path.exists():
+        if self.accelerator.is_main_process and not known:
             save_file(target.state_dict(), path)
 
     def train_modal(self) -> None:
@@ -149,7 +155,9 @@ class _Run:
         target, phase = self.model.target, self.config.modal
         if self.model.modal is None or not isinstance(target, AdditiveModel) or phase.minutes <= 0:
             return
-        stages, person, coordinates, weight = self._project(target)
+        stages, person, coordinates, weight = self.projected or self._project(target.cpu())
+        self.projected = None
+        target.to(self.device)
         code = torch.zeros(1, self.config.network.identity_channels[-1])
         path = ModalPath(self.model)
 
@@ -216,7 +224,6 @@ class _Run:
         """Of all frames and their mirror images: stages, people, coordinates of y, weights."""
         everything: list[tuple[Tensor, Tensor, Tensor]] = []
         people = len(self.cache.neutral_offsets)
-        target = target.cpu()
         for start in range(0, len(self.cache), 512):
             frames = np.arange(start, min(start + 512, len(self.cache)))
             stage, who = (
@@ -230,7 +237,6 @@ class _Run:
             everything.append((image, who + people, target.project(reflected)))
         stages, person, coordinates = (torch.cat(column) for column in zip(*everything, strict=True))
         weight = frame_weight(target.amplitude(stages).flatten())
-        target.to(self.device)
         return stages, person, coordinates, weight / weight.mean()
 
     def _frame_weights(self) -> Tensor:
@@ -285,14 +291,14 @@ class ModalPath(nn.Module):
         super().__init__()
         assert model.modal is not None
         assert isinstance(model.target, AdditiveModel)
-        self.context, self.modal = model.context, model.modal
-        self.std = model.target.residual_std
+        self.context, self.modal, self.target = model.context, model.modal, model.target
 
     def forward(
         self, noisy: Tensor, timestep: Tensor, alpha_bar: Tensor, stage: Tensor, identity: Tensor
     ) -> Tensor:
         context = self.context(torch.cat([time_features(timestep), stage, identity], dim=1))
-        return self.modal(noisy, alpha_bar[:, None], self.std, context)
+        expected = self.target.expected(stage, identity)
+        return self.modal(noisy, alpha_bar[:, None], expected, self.target.residual_std, context)
 
 
 class WholeNetwork(nn.Module):
