@@ -1,9 +1,9 @@
 """How eyes, teeth and tongue follow a face whose skin alone was generated.
 
-Nothing here is diffused. An eye turns rigidly about its own centre by the look units, on Listing's law: one rotation
-vector per unit, added up, so no combination twists the eye about its gaze. The lower teeth and the tongue follow the
-jaw, and where the jaw went is read from the generated skin itself, so a person who opens it wider takes them along.
-All of it happens in the units and axes of the artist's head.
+Nothing here is diffused. An eye turns rigidly about its own centre by the look units, on Listing's law: one
+rotation vector per unit, added up, so no combination twists the eye about its gaze. The lower teeth and the
+tongue follow the jaw, and where the jaw went is read from the generated skin itself, so a person who opens it
+wider takes them along. All of it happens in the units and axes of the artist's head.
 """
 
 from __future__ import annotations
@@ -23,17 +23,16 @@ JAW_EVIDENCE = 0.3
 """Skin with at least this ``jaw_weight`` is asked where the jaw went."""
 JAW_RIDGE = 30.0
 """mm^2; how much motion of that skin, summed in squares, a unit has to explain before it is believed."""
-JOINT_OFFSET = 55.0
-"""Distance of the jaw joints from the midplane, mm."""
-JOINT_REACH = 45.0
-"""Skin about this far from the joints tells where a person's hinge lies, mm."""
 
 
-def follow(head: Head, neutral_vertices: Floats, skin_deformation: Floats, expression_signal: Floats) -> Floats:
-    """Deformation of the whole head (K, V, 3) from that of its skin (K, Vs, 3) and the expression signal (K, 57).
+def follow(
+    head: Head, neutral_vertices: Floats, skin_deformation: Floats, expression_signal: Floats
+) -> Floats:
+    """Deformation of the whole head (K, V, 3) from that of its skin (K, Vs, 3) and the signal (K, 57).
 
-    ``neutral_vertices`` (V, 3) is any head of this topology, in any units, axes and place; deformations are in
-    the same. A head of skin only, (Vs, 3), has nothing to follow: its deformation is returned as it is.
+    ``neutral_vertices`` (V, 3) is any head of this topology, in any units, axes and place; deformations are
+    in the same. A head of skin only, (Vs, 3), has nothing to follow: its deformation is returned as it is.
+    Raises InputError when the head has no extent.
     """
     skin = head.skin_vertices
     if len(neutral_vertices) == skin:
@@ -52,7 +51,7 @@ def follow(head: Head, neutral_vertices: Floats, skin_deformation: Floats, expre
 
 
 def eye_deformation(head: Head, side: str, neutral_vertices: Floats, expression_signal: Floats) -> Floats:
-    """(K, P, 3) one eye turned about the centre of its globe, its pupil dilated; ``side`` is "left" or "right"."""
+    """(K, P, 3) the "left" or "right" eye turned about the centre of its globe, its pupil dilated."""
     start, end = head.parts[f"eye_{side}"]
     generic = head.neutral_vertices[start:end].astype(np.float64)
     pupil = _unit(head, f"pupilDilate{side.title()}")
@@ -70,7 +69,7 @@ def eye_deformation(head: Head, side: str, neutral_vertices: Floats, expression_
 
 
 def _eye_turns(head: Head, generic: Doubles, start: int, end: int, pupil: int) -> Doubles:
-    """(57, 3) rotation vector of the eye at weight 1 of each unit, read from the head's own generic shapes."""
+    """(57, 3) rotation vector of the eye at weight 1 of each unit, read from the head's generic shapes."""
     moving = np.flatnonzero(head.expression_q[:, start:end].any(axis=(1, 2)))
     turns = np.zeros((len(head.expression_q), 3))
     for unit in moving[moving != pupil]:
@@ -82,49 +81,35 @@ def _eye_turns(head: Head, generic: Doubles, start: int, end: int, pupil: int) -
 def jaw_motion(head: Head, neutral_skin: Floats, skin_deformation: Floats) -> tuple[Doubles, Doubles]:
     """Rotations (K, 3, 3) and translations (K, 3) of the jaw, in the axes and units of the artist's head.
 
-    No skin is rigid with the jaw: chin and mouth bag also move with the lips, so a rigid fit to them takes a pucker
-    for a jaw. Instead the skin's motion is explained by all units at once, in ridge regression; what the jaw units
-    explain moves the generic teeth, and their motion is made rigid.
+    No skin is rigid with the jaw: chin and mouth bag also move with the lips, so a rigid fit to them takes a
+    pucker for a jaw. Instead all units together explain the skin's motion, by ridge regression; what the jaw
+    units explain moves the generic teeth, and the motion of those is made rigid.
     """
     names = list(head.config["unit_names"])
     units = [names.index(name) for name in JAW_UNITS]
-    start, end = head.parts["teeth_lower"]
-    teeth = head.neutral_vertices[start:end].astype(np.float64)
-    shapes = head.expression_basis[units, start:end].astype(np.float64)
-    pose = similarity_to(head.neutral_vertices[: len(neutral_skin)], neutral_skin, _joint_weights(head, teeth + shapes[0]))
+    pose = similarity_to(head.neutral_vertices[: len(neutral_skin)], neutral_skin)
+    rotation, origin = pose.rotation.astype(np.float64), pose.translation.astype(np.float64)
 
     asked = np.flatnonzero(head.jaw_weight >= JAW_EVIDENCE)
     weight = np.sqrt(head.jaw_weight[asked].astype(np.float64))[:, None]
     design = (head.expression_basis[:, asked] * weight).reshape(len(names), -1)
-    model_motion = pose.scale * (skin_deformation[:, asked].astype(np.float64) @ pose.rotation.T)
-    observed = (model_motion * weight).reshape(len(skin_deformation), -1)
+    motion = pose.scale * (skin_deformation[:, asked].astype(np.float64) @ rotation.T)
+    observed = (motion * weight).reshape(len(motion), -1)
     gram = design @ design.T + JAW_RIDGE * np.eye(len(names))
     amounts = np.linalg.solve(gram, design @ observed.T)[units].T
 
-    moved = teeth + np.tensordot(amounts, shapes, 1)
-    rotation, translation = rigid_motions(teeth, moved)
-    to_head = pose.rotation.astype(np.float64)
-    # x -> s A x + b carries the head into model space: conjugate the motion with it.
-    origin = pose.translation.astype(np.float64)
-    back = (rotation @ origin + translation - origin) @ to_head / pose.scale
-    return to_head.T @ rotation @ to_head, back
-
-
-def _joint_weights(head: Head, opened_teeth: Doubles) -> Floats:
-    """(Vs,) nearness of the mean person's skin to the jaw joints: the ends of the axis on which the teeth open."""
     start, end = head.parts["teeth_lower"]
-    rotation, translation = rigid_motions(head.neutral_vertices[start:end], opened_teeth[None])
-    pivot = np.linalg.lstsq(np.eye(3) - rotation[0], translation[0], rcond=1e-3)[0]
-    joints = pivot + np.array([[JOINT_OFFSET, 0.0, 0.0], [-JOINT_OFFSET, 0.0, 0.0]])
-    skin = head.neutral_vertices[: head.skin_vertices]
-    distance = np.linalg.norm(skin[:, None] - joints, axis=2).min(axis=1)
-    return np.exp(-((distance / JOINT_REACH) ** 2)).astype(np.float32)
+    teeth = head.neutral_vertices[start:end].astype(np.float64)
+    moved = teeth + np.tensordot(amounts, head.expression_basis[units, start:end], 1)
+    turn, shift = rigid_motions(teeth, moved)
+    # x -> s R x + o carries the head into model space: the jaw's motion there, seen from here.
+    return rotation.T @ turn @ rotation, (turn @ origin + shift - origin) @ rotation / pose.scale
 
 
 def rigid_motions(source: NDArray[np.floating], targets: NDArray[np.floating]) -> tuple[Doubles, Doubles]:
-    """Rotations (K, 3, 3) and translations (K, 3) that carry ``source`` (N, 3) best onto each of ``targets`` (K, N, 3).
+    """Rotations (K, 3, 3) and translations (K, 3) that best carry ``source`` (N, 3) to ``targets`` (K, N, 3).
 
-    Kabsch (1976), all frames at once.
+    The method of Kabsch (1976), all frames at once.
     """
     centre, centres = source.mean(axis=0, dtype=np.float64), targets.mean(axis=1, dtype=np.float64)
     u, _, vt = np.linalg.svd((targets - centres[:, None]).transpose(0, 2, 1) @ (source - centre))
@@ -134,7 +119,7 @@ def rigid_motions(source: NDArray[np.floating], targets: NDArray[np.floating]) -
 
 
 def rotation_matrices(vectors: Doubles) -> Doubles:
-    """(K, 3, 3) rotations by rotation vectors (K, 3) in radians (Rodrigues); exactly the identity for zero."""
+    """(K, 3, 3) rotations by rotation vectors (K, 3) in radians (Rodrigues); zero gives the identity."""
     angle = np.linalg.norm(vectors, axis=1)[:, None, None]
     cross = np.cross(np.eye(3), vectors[:, None])
     versine = 0.5 * np.sinc(angle / (2.0 * np.pi)) ** 2
@@ -152,7 +137,7 @@ def rotation_vector(rotation: Doubles) -> Doubles:
 
 
 def sphere_centre(points: NDArray[np.floating]) -> Doubles:
-    """(3,) centre of the least-squares sphere through points (N, 3): |p|^2 = 2 c.p + r^2 - |c|^2 is linear."""
+    """(3,) centre of the least-squares sphere through points (N, 3): |p|^2 = 2 c.p + r^2 - |c|^2."""
     mean = points.mean(axis=0, dtype=np.float64)
     local = points - mean
     system = np.concatenate([2.0 * local, np.ones((len(local), 1))], axis=1)

@@ -1,4 +1,4 @@
-"""The Dimple head put together: the skin template, eyes, teeth and tongue, and the linear models that live on all of it."""
+"""The Dimple head put together: skin template, eyes, teeth and tongue, and the linear models on all of it."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ Floats = NDArray[np.float32]
 
 NAME = "Dimple head"
 VERSION = 1
+DATA_NOTICE = "The shapes derive from ICT-FaceKit (ICT Face Model Light), under this licence:"
 TRANSFER_NAME = "transfer.safetensors"
 EYE_DENSITY = 1.6
 """Texture density of the eyes over that of teeth and tongue: irises are looked at."""
@@ -67,7 +68,7 @@ class SkinTemplate:
 
 
 def build(template: Path, ict: Path, licence: Path, folder: Path) -> Head:
-    """Assemble the head from the built template and ICT-FaceKit and write it, with its transfer, into `folder`.
+    """Assemble the head from the built template and ICT-FaceKit; write it, with its transfer, into `folder`.
 
     `licence` is ICT-FaceKit's licence text, which travels with the data. Raises OSError or `ICTError`.
     """
@@ -80,7 +81,6 @@ def build(template: Path, ict: Path, licence: Path, folder: Path) -> Head:
         "indices": transfer.indices,
         "indptr": transfer.indptr,
         "shape": np.array(transfer.shape, np.int32),
-        "neutral_offset": skin.arrays["neutral_offset"],
     }
     save_file(arrays, folder / TRANSFER_NAME)
     return head
@@ -99,14 +99,21 @@ def assemble_head(skin: SkinTemplate, ict: ICT, licence: str) -> Head:
     ranges = _ranges(skin.vertices, parts)
     arrays = skin.arrays
     names = [*skin.settings["material_names"]]
-    names += [name for name in dict.fromkeys(m for part in parts.values() for m in part.materials) if name not in names]
+    names += [
+        name
+        for name in dict.fromkeys(m for part in parts.values() for m in part.materials)
+        if name not in names
+    ]
     offsets = [start for start, _ in ranges.values()]
     neutral = _joined(arrays["neutral_vertices"], [part.vertices for part in parts.values()])
     faces = np.concatenate(
         [arrays["faces"], *(_shifted(p.faces, o) for p, o in zip(parts.values(), offsets, strict=True))]
     )
     uv, uv_faces = _uv(skin, parts)
-    triangles = [split_quads(part.faces, part.vertices) + start for part, start in zip(parts.values(), offsets, strict=True)]
+    triangles = [
+        split_quads(part.faces, part.vertices) + start
+        for part, start in zip(parts.values(), offsets, strict=True)
+    ]
     triangles = np.concatenate([arrays["triangles"], *triangles]).astype(np.int32)
     identity_q, identity_scale = quantised(
         np.concatenate([skin.carry(ict.identities), *_part_identities(parts, ict)], axis=1)
@@ -116,7 +123,9 @@ def assemble_head(skin: SkinTemplate, ict: ICT, licence: str) -> Head:
     pupils = [UNIT_INDEX["pupilDilateLeft"], UNIT_INDEX["pupilDilateRight"]]
     # ICT's right-hand shapes carry some 0.05 mm of noise all over the head; a pupil moves no skin.
     shapes[pupils] = 0.0
-    expression_q, expression_scale = quantised(np.concatenate([shapes, *_part_expressions(parts, ict)], axis=1))
+    expression_q, expression_scale = quantised(
+        np.concatenate([shapes, *_part_expressions(parts, ict)], axis=1)
+    )
     config = {
         "name": NAME,
         "version": VERSION,
@@ -129,7 +138,7 @@ def assemble_head(skin: SkinTemplate, ict: ICT, licence: str) -> Head:
         "lid_edge_ring": skin.settings["lid_edge_ring"],
         "lip_contact_rings": skin.settings["lip_contact_rings"],
         "fingerprint": fingerprint(len(neutral), triangles),
-        "data_notice": f"Shapes derived from ICT-FaceKit (ICT Face Model Light), under its licence:\n\n{licence}",
+        "data_notice": f"{DATA_NOTICE}\n\n{licence}",
     }
     return Head(
         config=config,
@@ -155,7 +164,7 @@ def assemble_head(skin: SkinTemplate, ict: ICT, licence: str) -> Head:
 
 
 def quantised(fields: Floats) -> tuple[NDArray[np.int16], Floats]:
-    """int16 quanta (N, V, 3) and mm per quantum (N,): the error is at most half a quantum, 1/65,534 of the largest."""
+    """int16 quanta (N, V, 3) and mm per quantum (N,); the largest value of a field is 32,767 quanta."""
     scale = np.abs(fields).max(axis=(1, 2)) / 32767.0
     safe = np.where(scale > 0.0, scale, 1.0)
     return np.rint(fields / safe[:, None, None]).astype(np.int16), scale.astype(np.float32)
@@ -201,7 +210,7 @@ def _materials(skin: SkinTemplate, parts: Mapping[str, Part], names: Sequence[st
 
 
 def _uv(skin: SkinTemplate, parts: Mapping[str, Part]) -> tuple[Floats, Ints]:
-    """Coordinates and face corners of the whole head: the skin's map as it is, the parts' islands beside it."""
+    """Coordinates and face corners of the whole head: the skin's map as it is, the islands beside it."""
     uv, uv_faces = skin.arrays["uv"].astype(np.float64), skin.arrays["uv_faces"]
     triangles = np.concatenate([uv_faces[:, :3], uv_faces[uv_faces[:, 3] >= 0][:, [0, 2, 3]]])
     islands = [(name, island) for name, part in parts.items() for island in part.islands]
@@ -227,7 +236,11 @@ def _part_identities(parts: Mapping[str, Part], ict: ICT) -> list[Floats]:
         arms = parts[name].vertices - GLOBE_CENTRE * (MIRROR if side else 1.0)
         growth = eyes.radius_modes[:, side, None, None] / GLOBE_RADIUS
         fields.append((eyes.centre_modes[:, side, None] + growth * arms).astype(np.float32))
-    for name, region in (("teeth_upper", "upper teeth"), ("teeth_lower", "lower teeth"), ("tongue", "lower teeth")):
+    for name, region in (
+        ("teeth_upper", "upper teeth"),
+        ("teeth_lower", "lower teeth"),
+        ("tongue", "lower teeth"),
+    ):
         start, end = ict.vertex_regions[region]
         source = _homogeneous(ict.neutral[start:end])
         motion = np.linalg.pinv(source) @ ict.identities[:, start:end].astype(np.float64)
@@ -240,8 +253,10 @@ def _homogeneous(points: NDArray[np.floating]) -> Doubles:
 
 
 def _part_expressions(parts: Mapping[str, Part], ict: ICT) -> list[Floats]:
-    """(57, P, 3) of each part at weight 1: eyes turned and dilated, lower teeth and tongue moved rigidly by the jaw."""
-    shapes = {name: np.zeros((len(UNIT_NAMES), *part.vertices.shape), np.float32) for name, part in parts.items()}
+    """(57, P, 3) of each part at weight 1: eyes turn, pupils widen, lower teeth and tongue follow the jaw."""
+    shapes = {
+        name: np.zeros((len(UNIT_NAMES), *part.vertices.shape), np.float32) for name, part in parts.items()
+    }
     for side, name in enumerate(("eye_left", "eye_right")):
         flip = MIRROR if side else np.ones(3)
         arms = parts[name].vertices - GLOBE_CENTRE * flip

@@ -47,7 +47,7 @@ class Part:
 
 
 def twin(part: Part) -> Part:
-    """The same part on the other side: vertex i mirrors vertex i, faces turned so that they still look outwards."""
+    """The same part on the other side: vertex i mirrors vertex i, and faces still look outwards."""
     return Part(
         vertices=part.vertices * MIRROR,
         faces=turned(part.faces),
@@ -69,8 +69,8 @@ def turned(faces: Ints) -> Ints:
 def grid(rows: int, columns: int, closed_columns: bool) -> Ints:
     """(F, 4) quads of a rows x columns grid of vertices in row-major order.
 
-    A quad turns from its row towards the next row's neighbour: counter-clockwise seen from the side where rows run
-    up and columns run right. `closed_columns` joins the last column to the first.
+    Quads are counter-clockwise seen from the side where rows run up and columns run right. `closed_columns`
+    joins the last column to the first.
     """
     index = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
     if closed_columns:
@@ -91,7 +91,7 @@ def arc_lengths(points: Doubles) -> Doubles:
 
 
 def upright(island: Island) -> Island:
-    """The island moved to the origin, mirrored if its faces would otherwise turn clockwise in the UV plane."""
+    """The island moved to the origin, and mirrored if its faces turn clockwise in the UV plane."""
     a, b, c = (island.uv[island.uv_faces[:, corner]] for corner in range(3))
     (bx, by), (cx, cy) = (b - a).T, (c - a).T
     facing = np.sign((bx * cy - by * cx).sum())

@@ -1,7 +1,7 @@
 """Eyeballs: a globe with a corneal bump, its pole on the gaze axis and every ring a circle around it.
 
-The eye is one closed surface. Rings lie on the pupil's edge, on both edges of the limbus (the dark rim of the iris)
-and within the iris, so that flat materials per face already give a readable eye and the pupil can dilate.
+The eye is one closed surface. Rings lie on the pupil's edge, within the iris and on both edges of the limbus,
+its dark rim, so that one flat material per face already gives a readable eye and the pupil can dilate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ GLOBE_RADIUS = 15.1
 GLOBE_CENTRE = np.array([31.07, 36.03, 78.88])
 """Centre of the sphere fitted to the rear of ICT's left eyeball (residual 0.16 mm)."""
 GAZE_YAW = 4.0
-"""Degrees by which the resting optical axis points outwards; the visual axis of a real eye lies 4 to 5 degrees nasal of it."""
+"""Degrees by which the optical axis points outwards at rest: the line of sight is 4 to 5 degrees nasal."""
 LIMBUS_RADIUS = 6.0
 CORNEA_BUMP = 0.9
 """mm by which the corneal apex stands off the globe."""
@@ -43,7 +43,7 @@ def gaze_axis() -> Doubles:
 def profile_height(radius: Doubles) -> Doubles:
     """(N,) height over the globe's centre of the front surface at a distance (N,) from the gaze axis, mm.
 
-    The dome (1 - u^2)^2 and the dip u^2 (1 - u^2)^2 both meet the globe with no step and no crease at the limbus (u = 1).
+    Dome (1 - u^2)^2 and dip u^2 (1 - u^2)^2 meet the globe at the limbus, u = 1, without step or crease.
     """
     dome = np.clip(1.0 - (radius / LIMBUS_RADIUS) ** 2, 0.0, None)
     dip = 6.75 * dome**2 * (1.0 - dome)
@@ -58,9 +58,7 @@ def left_eye() -> Part:
     front = [0.0, 0.0, profile_height(np.zeros(1))[0]]
     turn = (np.arange(COLUMNS) + 0.5) * (2.0 * np.pi / COLUMNS)
     circles = np.stack(
-        np.broadcast_arrays(
-            radii[:, None] * np.cos(turn), radii[:, None] * np.sin(turn), heights[:, None]
-        ),
+        np.broadcast_arrays(radii[:, None] * np.cos(turn), radii[:, None] * np.sin(turn), heights[:, None]),
         axis=-1,
     ).reshape(-1, 3)
     local = np.concatenate([[front], circles, [[0.0, 0.0, -GLOBE_RADIUS]]])
@@ -86,7 +84,7 @@ def left_eye() -> Part:
 
 
 def pupil_dilation() -> Doubles:
-    """(P, 3) displacement of the left eye's vertices when the pupil is widest: the iris gathers towards its rim."""
+    """(P, 3) displacement of the left eye when the pupil is widest: the iris gathers towards its rim."""
     eye = left_eye().vertices
     local = (eye - GLOBE_CENTRE) @ _gaze_frame()
     radius = np.hypot(local[:, 0], local[:, 1])
@@ -108,12 +106,12 @@ def _gaze_frame() -> Doubles:
 
 
 def _polar_island(local: Doubles, faces: Ints, last_ring: Ints, rear: int) -> Island:
-    """The whole eye as one disc, pupil in the middle; the root of the angle gives the visible front most of it.
+    """The whole eye as one disc round the pupil; the root of the angle gives the front most of it.
 
     The rear pole becomes one corner per triangle on the disc's rim.
     """
     angle = np.arctan2(np.hypot(local[:, 0], local[:, 1]), local[:, 2])
-    distance = GLOBE_RADIUS * np.pi / 2.0 * (angle / np.pi) ** 0.75
+    distance = GLOBE_RADIUS * np.pi / 2.0 * np.sqrt(angle / np.pi)
     turn = np.arctan2(local[:, 1], local[:, 0])
     edge_turn = turn[last_ring] + np.pi / COLUMNS
     edge = distance[rear] * np.stack([np.cos(edge_turn), np.sin(edge_turn)], axis=1)

@@ -1,7 +1,8 @@
 """Teeth with their gums.
 
-A dental row is one closed tube swept along the dental arch. Its columns stand on the crowns and in the gaps between
-them. In a gap the tube is notched: thinner, shorter, the gum reaching further; that alone makes single teeth of it.
+A dental row is one closed tube swept along the dental arch. Its columns stand on the crowns and in the gaps
+between them. In a gap the tube is notched: thinner, shorter, the gum reaching further; that alone makes
+single teeth of it.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ ARCH_POWERS = 2 * np.arange(5)
 """The arch's radius is an even polynomial of the angle, so the arch is symmetric."""
 
 PROFILE = 7
-"""Points of the tube's profile: gum base, gum line, crown, edge on the lips' side; edge, gum line, gum base inside."""
+"""Points of the profile: gum base, gum line, crown, edge outside; edge, gum line, gum base inside."""
 
 
 @dataclass(frozen=True)
 class Tooth:
-    """One crown; lengths in mm. Widths along the arch are the means of dental anatomy, later scaled to the arch."""
+    """One crown; lengths in mm. Widths along the arch are anatomical means, later scaled to the arch."""
 
     width: float
     height: float
@@ -158,7 +159,7 @@ def dental_row(row: Row, ict: ICT) -> Part:
 
 
 def dental_arch(row: Row, ict: ICT) -> Arch:
-    """Fit the outline of ICT's crowns: their largest radius in each 6 degrees, smoothed by the even polynomial."""
+    """The outline of ICT's crowns: their largest radius every 6 degrees, smoothed by the polynomial."""
     start, end = ict.vertex_regions[row.outline]
     teeth = ict.neutral[start:end].astype(np.float64)
     crowns = teeth[np.abs(teeth[:, 1] - row.tip) < 8.0]
@@ -177,7 +178,7 @@ def dental_arch(row: Row, ict: ICT) -> Arch:
 
 
 def row_sections(row: Row, half_length: float) -> list[Section]:
-    """Profiles of all columns from right to left: crowns, the gaps between them, and one more beyond each last tooth."""
+    """Profiles of all columns from right to left: crowns, gaps, and one behind each last tooth."""
     scale = half_length / sum(tooth.width for tooth in row.teeth)
     middle = _gap(row, 0.0, row.teeth[0], row.teeth[0])
     left: list[Section] = []

@@ -23,13 +23,15 @@ class NoRoomError(ValueError):
     """The islands do not fit into the free space at any useful size."""
 
 
-def pack(islands: Sequence[Island], densities: Sequence[float], skin_uv: Doubles, skin_triangles: Ints) -> list[Doubles]:
+def pack(
+    islands: Sequence[Island], densities: Sequence[float], skin_uv: Doubles, skin_triangles: Ints
+) -> list[Doubles]:
     """(U, 2) coordinates in the tile of each island's corners, as large as the free space allows.
 
-    Islands keep their shape and their sizes relative to each other, `densities` (tile units per mm) included; they
-    may be turned by a quarter. Raises NoRoomError.
+    Islands keep their shape and, weighed with `densities`, their relative sizes; they may be turned by a
+    quarter. Raises NoRoomError.
     """
-    free = ~binary_dilation(covered(skin_uv, skin_triangles), iterations=MARGIN)
+    free = np.logical_not(binary_dilation(covered(skin_uv, skin_triangles), iterations=MARGIN))
     sizes = [density * np.ptp(island.uv, axis=0) for island, density in zip(islands, densities, strict=True)]
     low, high = 0.0, CELLS / max(size.max() for size in sizes)
     found = None
@@ -45,7 +47,7 @@ def pack(islands: Sequence[Island], densities: Sequence[float], skin_uv: Doubles
     for island, density, (row, column, quarter) in zip(islands, densities, places, strict=True):
         uv = island.uv * (scale * density)
         uv = np.stack([uv[:, 1].max() - uv[:, 1], uv[:, 0]], axis=1) if quarter else uv
-        packed.append((uv + [column + MARGIN, row + MARGIN]) / CELLS)
+        packed.append((uv + np.array([column + MARGIN, row + MARGIN])) / CELLS)
     return packed
 
 
@@ -66,7 +68,7 @@ def covered(uv: Doubles, triangles: Ints) -> Mask:
 
 
 def _place(sizes: Sequence[Doubles], free: Mask) -> list[tuple[int, int, bool]] | None:
-    """Lower-left cell and quarter turn of each rectangle, the largest placed first; None when one does not fit."""
+    """Lower-left cell and quarter turn of each rectangle, largest first; None when one does not fit."""
     free = free.copy()
     places: dict[int, tuple[int, int, bool]] = {}
     for index in sorted(range(len(sizes)), key=lambda i: -float(np.prod(sizes[i]))):
@@ -88,5 +90,7 @@ def _fits(free: Mask, rows: int, columns: int) -> Mask:
     if rows > CELLS or columns > CELLS:
         return np.zeros((0, 0), bool)
     table = np.pad(np.cumsum(np.cumsum(free, axis=0), axis=1), ((1, 0), (1, 0)))
-    inside = table[rows:, columns:] - table[:-rows, columns:] - table[rows:, :-columns] + table[:-rows, :-columns]
+    inside = (
+        table[rows:, columns:] - table[:-rows, columns:] - table[rows:, :-columns] + table[:-rows, :-columns]
+    )
     return inside == rows * columns
