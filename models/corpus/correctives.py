@@ -39,7 +39,7 @@ OPPOSED: tuple[tuple[str, str], ...] = (
 
 SIDES = ("Left", "Right")
 LID_UNITS = ("eyeSquint", "eyeWide", "eyeLookDown", "eyeLookUp", "cheekSquint", "cheekRaiser")
-"""Units that move the lids besides the blink; over the lids they fade as it closes: a soft maximum, no sum."""
+"""Units that move the lids besides the blink; over the lids they fade as it closes: a maximum, no sum."""
 
 PRESS_OF_CLOSED_MOUTH = 0.35
 """`mouthClose` beyond `jawOpen` has no opening left to close: this share of it presses the lips instead."""

@@ -96,11 +96,11 @@ class EyeModel:
             radius_modes.append(slopes[:, 3])
             axes.append(apex / np.linalg.norm(apex))
         return EyeModel(
-            centres=np.float32(centres),
-            radii=np.float32(radii),
+            centres=np.array(centres, np.float32),
+            radii=np.array(radii, np.float32),
             centre_modes=np.stack(centre_modes, axis=1).astype(np.float32),
             radius_modes=np.stack(radius_modes, axis=1).astype(np.float32),
-            axes=np.float32(axes),
+            axes=np.array(axes, np.float32),
         )
 
     def eyeballs(self, coefficients: NDArray[np.float32]) -> tuple[Eyeball, Eyeball]:

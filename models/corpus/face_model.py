@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from scipy import sparse
 
+from ..expression import PAIRS, UNIT_INDEX
+from ..head import Head
 from .contact import LidContact, LipContact
 from .deformation_transfer import DeformationTransfer
 from .eyeballs import EyeModel
@@ -20,7 +22,8 @@ from .jaw import Jaw
 STILL = 0.05
 """mm: vertices that no unit moves further are pinned in deformation transfer, beside the rim of the neck."""
 LID_INNER, LID_OUTER = 3.0, 14.0
-"""mm from the lid edge: nearer than the first, lid units yield to the blink; beyond the second, not at all."""
+"""mm from the lid edge: within the first, lid units yield to the blink; beyond the second, not at all."""
+PUPILS = [UNIT_INDEX[name] for name in PAIRS["pupilDilate"]]
 SOCKET_REACH = 24.0
 """mm from the centre of the mean eyeball within which skin may be pierced by it."""
 
@@ -40,7 +43,7 @@ class Skin:
 
     @staticmethod
     def load(folder: Path) -> Skin:
-        """Read the template written by `models.corpus.template`: skin.safetensors and skin.json."""
+        """Read the template that `models.corpus.template` wrote: skin.safetensors and skin.json."""
         arrays = load_file(folder / "skin.safetensors")
         config = json.loads((folder / "skin.json").read_text(encoding="utf-8"))
         edge = config["lid_edge_ring"]
@@ -53,6 +56,23 @@ class Skin:
             lid_pairs=arrays["lid_pairs"],
             lip_pairs=arrays["lip_pairs"],
             carry=sparse.csr_matrix(carry, shape=(len(vertices), SKIN_VERTICES)),
+        )
+
+    @staticmethod
+    def of_head(folder: Path) -> Skin:
+        """The skin of the assembled head in `folder`, with the carrier `models.corpus.assemble` left beside it."""
+        head = Head.load(folder)
+        carry = load_file(folder / "transfer.safetensors")
+        edge = head.config["lid_edge_ring"]
+        return Skin(
+            neutral_vertices=head.neutral_vertices[: head.skin_vertices],
+            triangles=head.skin_triangles,
+            margins=(head.eye_rings[0, edge], head.eye_rings[1, edge]),
+            lid_pairs=head.lid_pairs,
+            lip_pairs=head.lip_pairs,
+            carry=sparse.csr_matrix(
+                (carry["data"], carry["indices"], carry["indptr"]), shape=(head.skin_vertices, SKIN_VERTICES)
+            ),
         )
 
 
@@ -72,6 +92,7 @@ class FaceModel:
         self.mean = skin.neutral_vertices
         self.identities = _carried(skin.carry, ict.identities)
         self.shapes = _carried(skin.carry, ict.expressions)
+        self.shapes[PUPILS] = 0.0  # pupils move no skin, but ICT's shapes of them have some noise there
         """(57, V, 3) the generic shapes, mm at weight 1."""
         self.eyes = EyeModel.fit(ict)
         teeth = slice(*ict.vertex_regions["lower teeth"])
@@ -86,11 +107,6 @@ class FaceModel:
         self.lids = tuple(self._lid_contact(side) for side in (0, 1))
         self.lid_masks = tuple(self._lid_mask(side) for side in (0, 1))
         self.lips = LipContact(self.mean, skin.triangles, skin.lip_pairs)
-
-    @staticmethod
-    def load(template: Path, ict: Path) -> FaceModel:
-        """From the folders of the built template and of ICT-FaceKit; `ICTError` when that is incomplete."""
-        return FaceModel(Skin.load(template), ICT.load(ict))
 
     def neutral(self, coefficients: NDArray[np.float32]) -> NDArray[np.float32]:
         """(V, 3) rest face of the identity with `coefficients` (100,), mm."""
@@ -124,5 +140,5 @@ def boundary(triangles: NDArray[np.int32]) -> NDArray[np.int32]:
 def _carried(carry: sparse.csr_matrix, fields: NDArray[np.float32]) -> NDArray[np.float32]:
     """(N, V, 3) fields on our topology from (N, >=14062, 3) on ICT's."""
     columns = fields[:, :SKIN_VERTICES].transpose(1, 0, 2).reshape(SKIN_VERTICES, -1)
-    moved = (carry.astype(np.float32) @ columns).reshape(carry.shape[0], len(fields), 3)
+    moved = (carry.astype(np.float32) @ columns).reshape(-1, len(fields), 3)
     return np.ascontiguousarray(moved.transpose(1, 0, 2))

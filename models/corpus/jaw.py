@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ JOINT_OFFSET = 55.0
 
 
 def rigid_fit(
-    source: NDArray[np.floating], target: NDArray[np.floating]
+    source: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rotation (3, 3) and translation (3,) with target = R source + t in least squares (Kabsch)."""
     centre, moved = source.mean(0, dtype=np.float64), target.mean(0, dtype=np.float64)
@@ -115,10 +116,10 @@ class Jaw:
         )
 
 
-def _share(motion: NDArray[np.float32], arc: NDArray[np.float32]) -> NDArray[np.float32]:
+def _share(motion: NDArray[np.float32], arc: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """(V,) how much of the arc a motion follows, 0..1; damped by 1 mm where the arc itself hardly moves."""
     share = np.einsum("vi,vi->v", motion, arc) / (np.einsum("vi,vi->v", arc, arc) + 1.0)
-    return np.clip(share, 0.0, 1.0)
+    return np.clip(share, 0.0, 1.0).astype(np.float32)
 
 
 def _smoother(

@@ -137,7 +137,7 @@ def generic_person(model: FaceModel) -> Person:
 def at_rest(
     model: FaceModel, neutral: NDArray[np.float32], eyeballs: tuple[Eyeball, Eyeball]
 ) -> NDArray[np.float32]:
-    """(V, 3) the face with crossed lips parted and nothing inside the eyeballs: then rest is a fixed point."""
+    """(V, 3) the face with crossed lips parted and nothing inside the eyeballs: rest is a fixed point."""
     correction = np.zeros((1, *neutral.shape), np.float32)
     solve_contact(model, neutral, eyeballs, correction, np.zeros((1, len(UNIT_NAMES)), np.float32))
     return neutral + correction[0]

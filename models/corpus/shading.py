@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,27 +33,25 @@ def shaded(
     pixels: int,
     turn: float = 0.0,
 ) -> NDArray[np.uint8]:
-    """(pixels, pixels, 3) picture of `millimetres` square round `centre`, the head turned by `turn` degrees."""
+    """(pixels, pixels, 3) picture of `millimetres` square round `centre`, the head turned `turn` degrees."""
     angle = np.radians(turn)
     view = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
     scale = pixels / millimetres
-    depths, slots, values = [], [], []
+    depths: list[NDArray[Any]] = []
+    slots: list[NDArray[Any]] = []
+    values: list[NDArray[Any]] = []
     for surface in surfaces:
         points = (surface.vertices - np.asarray(centre)) @ view.T * scale
         colours = np.broadcast_to(surface.colours, surface.vertices.shape)
         normals = vertex_normals(surface.vertices, surface.triangles) @ view.T
         attributes = np.concatenate([points, normals, colours], axis=1)[surface.triangles]
         for samples in _samples(attributes[_visible(attributes, pixels)]):
-            light = AMBIENT + sum(
-                strength * np.maximum(samples[:, 3:6] @ np.array(to) / np.linalg.norm(to), 0.0)
-                for to, strength in LIGHTS
-            )
             column = np.floor(samples[:, 0] + pixels / 2).astype(np.int64)
             row = np.floor(pixels / 2 - samples[:, 1]).astype(np.int64)
             seen = (column >= 0) & (column < pixels) & (row >= 0) & (row < pixels)
             depths.append(samples[seen, 2])
             slots.append((row * pixels + column)[seen])
-            values.append((light[:, None] * samples[:, 6:9])[seen])
+            values.append((_light(samples[:, 3:6])[:, None] * samples[:, 6:9])[seen])
     depth, slot, value = (np.concatenate(part) for part in (depths, slots, values))
     order = np.argsort(depth, kind="stable")  # assignment keeps the last, which is the nearest
     image = np.full((pixels * pixels, 3), BACKGROUND)
@@ -61,7 +60,15 @@ def shaded(
     return (255 * display).astype(np.uint8).reshape(pixels, pixels, 3)
 
 
-def _visible(attributes: NDArray[np.float64], pixels: int) -> NDArray[np.bool_]:
+def _light(normals: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """(N,) brightness of a matt surface with normals (N, 3)."""
+    light = np.full(len(normals), AMBIENT)
+    for towards, strength in LIGHTS:
+        light += strength * np.maximum(normals @ np.array(towards) / np.linalg.norm(towards), 0.0)
+    return light
+
+
+def _visible(attributes: NDArray[np.floating[Any]], pixels: int) -> NDArray[np.bool_]:
     """(T,) triangles that face the viewer and touch the picture."""
     xy = attributes[:, :, :2]
     first, second = xy[:, 1] - xy[:, 0], xy[:, 2] - xy[:, 0]
@@ -70,7 +77,7 @@ def _visible(attributes: NDArray[np.float64], pixels: int) -> NDArray[np.bool_]:
     return facing & inside
 
 
-def _samples(attributes: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+def _samples(attributes: NDArray[np.floating[Any]]) -> list[NDArray[np.floating[Any]]]:
     """Attributes (T, 3 corners, A) sampled about once a pixel, grouped by how finely triangles are cut."""
     box = attributes[:, :, :2].max(1) - attributes[:, :, :2].min(1)
     cuts = np.ceil(np.log2(np.maximum(box.max(1), 1.0))).astype(int)

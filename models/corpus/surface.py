@@ -37,7 +37,7 @@ def vertex_areas(
 ) -> NDArray[np.float64]:
     """(V,) a third of the area round each vertex, mm^2."""
     thirds = np.repeat(triangle_areas(vertices, triangles) / 3.0, 3)
-    return np.bincount(triangles.ravel(), weights=thirds, minlength=len(vertices))
+    return np.bincount(triangles.ravel(), thirds, len(vertices)).astype(np.float64)
 
 
 def gradient_operator(
@@ -71,7 +71,7 @@ def vertex_normals(
     normals = _unit(np.cross(to_next[:, 0], to_last[:, 0]))
     weighted = (angles[..., None] * normals[:, None]).reshape(-1, 3)
     sums = [np.bincount(triangles.ravel(), weighted[:, axis], len(vertices)) for axis in range(3)]
-    return _unit(np.stack(sums, axis=1))
+    return _unit(np.stack(sums, axis=1).astype(np.float64))
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
