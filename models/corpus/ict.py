@@ -1,7 +1,8 @@
 """Reader of ICT-FaceKit, the MIT-licensed linear face model of the USC Institute for Creative Technologies.
 
-Two sources give the same object: a folder with the arrays repacked as safetensors (`ict_facekit.safetensors`, `ict_meta.json`)
-and a clone of the upstream repository (`FaceXModel/*.obj`). Both are in centimetres; everything here is in millimetres.
+Two sources give the same object: a folder with the arrays repacked as safetensors (`ict_facekit.safetensors`,
+`ict_meta.json`) and a clone of the upstream repository (`FaceXModel/*.obj`). Both are in centimetres;
+everything here is in millimetres.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 MM_PER_UNIT = np.float32(10.0)
 
 SKIN_VERTICES = 14062
-"""Face, head with neck, mouth socket and both eye sockets share one connected mesh: the first vertices of the model."""
+"""Face, head with neck, mouth socket and both eye sockets share one connected mesh: the first vertices of the
+model."""
 
 VERTEX_REGIONS: Mapping[str, tuple[int, int]] = MappingProxyType(
     {
@@ -100,7 +102,9 @@ class ICT:
         for candidate in (folder / "FaceXModel", folder):
             if (candidate / "generic_neutral_mesh.obj").is_file():
                 return _load_clone(candidate)
-        raise ICTError(f"{folder} holds neither ict_facekit.safetensors nor FaceXModel/generic_neutral_mesh.obj")
+        raise ICTError(
+            f"{folder} holds neither ict_facekit.safetensors nor FaceXModel/generic_neutral_mesh.obj"
+        )
 
     def expression(self, name: str) -> NDArray[np.float32]:
         """(26719, 3) delta of the expression called `name` in the source; `ValueError` when there is none."""
@@ -168,7 +172,11 @@ def _read_vertices(path: Path) -> NDArray[np.float32]:
 
 def _read_obj(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     with path.open(encoding="utf-8") as lines:
-        polygons = [[int(corner.split("/")[0]) - 1 for corner in line.split()[1:]] for line in lines if line.startswith("f ")]
+        polygons = [
+            [int(corner.split("/")[0]) - 1 for corner in line.split()[1:]]
+            for line in lines
+            if line.startswith("f ")
+        ]
     faces = np.full((len(polygons), 4), -1, np.int32)
     for face, polygon in zip(faces, polygons, strict=True):
         if len(polygon) > faces.shape[1]:

@@ -1,4 +1,5 @@
-"""Flow lines a modeller expects besides the rings: chains of edges along the brow and round the nasolabial fold."""
+"""Flow lines a modeller expects besides the rings: chains of edges along the brow and round the nasolabial
+fold."""
 
 from __future__ import annotations
 
@@ -19,9 +20,23 @@ if TYPE_CHECKING:
 
     from .template_patches import Flat
 
-BROW = ((0.0, 56.0, 111.0), (11.7, 59.1, 107.3), (24.1, 61.9, 104.8), (37.9, 62.6, 98.3), (49.3, 59.8, 89.9), (58.2, 52.0, 79.1))
+BROW = (
+    (0.0, 56.0, 111.0),
+    (11.7, 59.1, 107.3),
+    (24.1, 61.9, 104.8),
+    (37.9, 62.6, 98.3),
+    (49.3, 59.8, 89.9),
+    (58.2, 52.0, 79.1),
+)
 """From the midline between the brows along the landmarks of the left brow to its tail, mm."""
-ABOVE_BROW = ((0.0, 67.0, 112.0), (12.0, 68.5, 109.0), (25.0, 71.0, 105.0), (39.0, 71.5, 98.0), (52.0, 68.0, 88.0), (63.0, 58.0, 74.0))
+ABOVE_BROW = (
+    (0.0, 67.0, 112.0),
+    (12.0, 68.5, 109.0),
+    (25.0, 71.0, 105.0),
+    (39.0, 71.5, 98.0),
+    (52.0, 68.0, 88.0),
+    (63.0, 58.0, 74.0),
+)
 """The upper edge of the brow, where the frontalis wrinkles start."""
 NASOLABIAL = (
     (0.0, 28.0, 113.0),
@@ -36,13 +51,14 @@ NASOLABIAL = (
     (12.0, -61.5, 108.0),
     (0.0, -62.5, 111.0),
 )
-"""From the bridge of the nose down its flank, along the fold past the corner of the mouth and round the chin: with its mirror
-image one loop round nose and mouth."""
+"""From the bridge of the nose down its flank, along the fold past the corner of the mouth and round the chin:
+with its mirror image one loop round nose and mouth."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A chain of points inside a patch; an end that lies on the patch's outline is the outline's own point."""
+    """A chain of points inside a patch; an end that lies on the patch's outline is the outline's own
+    point."""
 
     inner: Rows
     start: int
@@ -59,9 +75,11 @@ def draw(
     *,
     loose_end: bool,
 ) -> Curve:
-    """A spline in the plane of `flat` through the surface points nearest to `controls`, its ends moved to the outline's points.
+    """A spline in the plane of `flat` through the surface points nearest to `controls`, its ends moved to the
+    outline's points.
 
-    A curve that ends on the outline halves the patch; both halves get an even border, so that quads alone can fill them.
+    A curve that ends on the outline halves the patch; both halves get an even border, so that quads alone can
+    fill them.
     """
     half = flat.half
     places = flat.project(_nearest(flat, np.array(controls)))
@@ -79,15 +97,17 @@ def draw(
 
 
 def _inside(flat: Flat, places: NDArray[np.float64]) -> Rows:
-    """Surface points above a curve of the plane whose ends lie on the border, where rounding may put them outside."""
-    return flat.lift(np.concatenate([places[:1] + 1e-6 * (places[1] - places[0]), places[1:-1], places[-1:] + 1e-6 * (places[-2] - places[-1])]))
+    """Surface points above a curve of the plane whose ends lie on the border, where rounding may put them
+    outside."""
+    inward = 1e-6 * np.stack([places[1] - places[0], places[-2] - places[-1]])
+    return flat.lift(np.concatenate([places[:1] + inward[:1], places[1:-1], places[-1:] + inward[1:]]))
 
 
 def _nearest(flat: Flat, points: NDArray[np.float64]) -> Rows:
     half = flat.half
     triangles = flat.vertices[flat.triangles]
     _, found, feet = igl.point_mesh_squared_distance(points, half.vertices, triangles)
-    corners = triangles[found]
+    corners = triangles[np.asarray(found)]
     a, b, c = half.vertices[corners].transpose(1, 0, 2)
     frame = np.stack([b - a, c - a], axis=2)
     shares = np.stack([np.linalg.lstsq(m, f, rcond=None)[0] for m, f in zip(frame, feet - a, strict=True)])

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def figures(skin: SkinTemplate, ict: ICT) -> dict[str, float]:
-    """Counts, quality of the mesh, distance to ICT's mean surface in mm, quality of the texture tile; angles in degrees."""
+    """Counts, quality of the mesh, distance to ICT's mean surface in mm, quality of the texture tile; angles
+    in degrees."""
     return {**mesh_figures(skin), **surface_figures(skin, ict), **uv_figures(skin)}
 
 
@@ -88,7 +89,8 @@ def _distance(
 
 
 def uv_figures(skin: SkinTemplate, resolution: int = 2048) -> dict[str, float]:
-    """Overlap and coverage of the tile by rasterisation, flips, symmetry and stretch (ratio of the singular values)."""
+    """Overlap and coverage of the tile by rasterisation, flips, symmetry and stretch (ratio of the singular
+    values)."""
     uv, corners = skin.uv.astype(np.float64), _uv_triangles(skin)
     counts = coverage(uv, corners, resolution)
     face = (skin.face_mask[skin.triangles] > 0).all(axis=1)
@@ -128,7 +130,8 @@ def coverage(uv: NDArray[np.float64], triangles: NDArray[np.int64], resolution: 
 def _stretch(
     space: NDArray[np.float64], plane: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Ratio of the singular values of the map from each triangle in space (T, 3, 3) to the tile (T, 3, 2), and its signed area there."""
+    """Ratio of the singular values of the map from each triangle in space (T, 3, 3) to the tile (T, 3, 2),
+    and its signed area there."""
     along, across = space[:, 1] - space[:, 0], space[:, 2] - space[:, 0]
     length = np.linalg.norm(along, axis=1)
     x = (along * across).sum(axis=1) / length

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from scipy import sparse
 
 from .ict import SKIN_VERTICES, VERTEX_REGIONS
 from .template_curves import ABOVE_BROW, BROW, NASOLABIAL, draw
+from .template_distance import outer_piece, piece_with
 from .template_patches import (
     FACE_SIZE,
     by_size,
@@ -19,8 +21,8 @@ from .template_patches import (
     mesh_patch,
     near_rings,
 )
-from .template_rings import Rings, eye_rings, mouth_rings, opening_grids, outer_piece, piece_with
-from .template_surface import Rows, along, boundary_loops, half_skin, stack, vertex_rows
+from .template_rings import Rings, eye_rings, mouth_rings, opening_grids
+from .template_surface import Rows, along, boundary_loops, count, half_skin, stack, vertex_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,15 +35,18 @@ BAG_SIZE = (5.4, 7.2)
 SOCKET_SIZE = 5.5
 """Edge length inside the eye sockets, mm."""
 EXTERIOR_LIP_LOOP, EXTERIOR_EYE_LOOP = 12, 2
-"""The exterior is flattened from these loops outward: further inside, the conformal map folds at the corner of the mouth."""
+"""The exterior is flattened from these loops outward: further inside, the conformal map folds at the corner
+of the mouth."""
 BAG_LOOP, SOCKET_LOOP = -12, -5
 """Mouth bag and socket are flattened from these loops inward."""
 FLOW_LINES = {"brow": (BROW, True), "above_brow": (ABOVE_BROW, True), "nasolabial": (NASOLABIAL, False)}
-"""Chains of edges inside the exterior and whether their last end is loose; the others close with their mirror image."""
+"""Chains of edges inside the exterior and whether their last end is loose; the others close with their mirror
+image."""
 MATERIALS = ("skin", "mouth", "socket")
 SKIN, MOUTH, SOCKET = range(len(MATERIALS))
 SOCKET_STRIPS, MOUTH_STRIPS = 4, 7
-"""So many innermost strips between rings are out of sight: socket up to ring 0.4 behind the lid edge, mouth up to ring 3.4."""
+"""So many innermost strips between rings are out of sight: socket up to ring 0.4 behind the lid edge, mouth
+up to ring 3.4."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,8 @@ def build_half(ict: ICT) -> HalfMesh:
     eye, mouth = eye_rings(half, eye_grid), mouth_rings(half, mouth_grid)
     size = _size_field(half, eye, mouth)
     points = [*eye.points, *mouth.points]
-    counts = np.cumsum([0] + [part.shape[0] for part in points])
-    numbers = [np.arange(a, b) for a, b in zip(counts[:-1], counts[1:], strict=True)]
+    counts = np.cumsum([0] + [count(part) for part in points])
+    numbers = [np.arange(a, b) for a, b in itertools.pairwise(counts)]
     eye_numbers, mouth_numbers = np.array(numbers[: len(eye.points)]), np.array(numbers[len(eye.points) :])
     closed = np.concatenate([eye_numbers, eye_numbers[:, :1]], axis=1)
     faces = [_strips(closed[: SOCKET_STRIPS + 1]), _strips(closed[SOCKET_STRIPS:])]
@@ -96,11 +101,13 @@ def build_half(ict: ICT) -> HalfMesh:
     def add(part: Rows) -> NDArray[np.int64]:
         nonlocal total
         points.append(part)
-        total += part.shape[0]
-        return np.arange(total - part.shape[0], total)
+        total += count(part)
+        return np.arange(total - count(part), total)
 
     above, inside, below, neck = (by_size(chain, half, size) for chain in _outline(half, mouth))
-    eye_curve, socket_curve = (np.resize(eye_grid.loop(k), eye_grid.loops.shape[1] + 1) for k in (EXTERIOR_EYE_LOOP, SOCKET_LOOP))
+    eye_curve, socket_curve = (
+        np.resize(eye_grid.loop(k), eye_grid.loops.shape[1] + 1) for k in (EXTERIOR_EYE_LOOP, SOCKET_LOOP)
+    )
     lip_curve, bag_curve = mouth_grid.loop(EXTERIOR_LIP_LOOP), mouth_grid.loop(BAG_LOOP)
 
     exterior = flatten(half, outer_piece(half, [eye_curve, lip_curve]), _extremes(half, half.midline))
@@ -130,7 +137,9 @@ def build_half(ict: ICT) -> HalfMesh:
     fresh, quads = mesh_patch(socket, size, eye.points[0])
     faces.append(np.concatenate([eye_numbers[0], add(fresh), [-1]])[quads])
     material = np.repeat(materials, [len(part) for part in faces]).astype(np.int16)
-    return HalfMesh(half, stack(points), np.concatenate(faces), eye_numbers, mouth_numbers, material, flow_lines)
+    return HalfMesh(
+        half, stack(points), np.concatenate(faces), eye_numbers, mouth_numbers, material, flow_lines
+    )
 
 
 def _region(half: HalfSkin, name: str) -> NDArray[np.bool_]:
@@ -146,10 +155,10 @@ def _extremes(half: HalfSkin, among: NDArray[np.bool_]) -> tuple[int, int]:
 
 def _size_field(half: HalfSkin, eye: Rings, mouth: Rings) -> NDArray[np.float64]:
     """(H,) wanted edge length, mm."""
-    count = len(half.vertices)
+    total = len(half.vertices)
     other = np.flatnonzero(~half.midline)
-    number = np.arange(count)
-    number[other] = count + np.arange(len(other))
+    number = np.arange(total)
+    number[other] = total + np.arange(len(other))
     whole = np.concatenate([half.vertices, half.vertices[other] * [-1, 1, 1]])
     triangles = np.concatenate([half.triangles, number[half.triangles][:, ::-1]])
     size = curvature_size(half, (whole, triangles))
@@ -163,26 +172,29 @@ def _size_field(half: HalfSkin, eye: Rings, mouth: Rings) -> NDArray[np.float64]
 
 
 def _outline(half: HalfSkin, mouth: Rings) -> tuple[Rows, Rows, Rows, Rows]:
-    """The half's border as four chains: rear of the neck over the crown to the outermost mouth ring, the midline of the mouth bag
-    behind the innermost ring, chin to the front of the neck, and the rim of the neck back to the rear."""
+    """The half's border as four chains: rear of the neck over the crown to the outermost mouth ring, the
+    midline of the mouth bag behind the innermost ring, chin to the front of the neck, and the rim of the neck
+    back to the rear."""
     loop = np.array(boundary_loops(half.quads)[0])
     rim = ~half.midline[loop]
     loop = np.roll(loop, -int(np.flatnonzero(rim & ~np.roll(rim, -1))[0]) - 1)
     midline = loop[half.midline[loop]]
     neck = np.concatenate([midline[-1:], loop[len(midline) :], loop[:1]])
-    count = len(half.vertices)
-    chain = vertex_rows(midline, count)
-    position = np.zeros(count)
+    total = len(half.vertices)
+    chain = vertex_rows(midline, total)
+    position = np.zeros(total)
     position[midline] = np.arange(len(midline))
 
     def between(start: float, end: float) -> Rows:
         inner = np.arange(np.floor(start) + 1, np.ceil(end))
-        return along(chain, np.arange(len(midline), dtype=np.float64), np.concatenate([[start], inner, [end]]))
+        return along(
+            chain, np.arange(len(midline), dtype=np.float64), np.concatenate([[start], inner, [end]])
+        )
 
     outer_upper, outer_lower = (mouth.points[-1] @ position)[[0, -1]]
     inner_upper, inner_lower = (mouth.points[0] @ position)[[0, -1]]
     above, inside = between(0.0, outer_upper), between(inner_upper, inner_lower)
-    return above, inside, between(outer_lower, len(midline) - 1.0), vertex_rows(neck, count)
+    return above, inside, between(outer_lower, len(midline) - 1.0), vertex_rows(neck, total)
 
 
 def _strips(rings: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -194,18 +206,20 @@ def _strips(rings: NDArray[np.int64]) -> NDArray[np.int64]:
 def mirrored(mesh: HalfMesh) -> Mesh:
     """Both halves in one mesh: the left half with the midline first, then the right without it."""
     mesh, bridged = _without_flat_corners(mesh)
-    half, count = mesh.half, mesh.points.shape[0]
+    half, total = mesh.half, count(mesh.points)
     on_midline = _on_midline(mesh)
     other = np.flatnonzero(~on_midline)
-    number = np.append(np.arange(count), -1)
-    number[other] = count + np.arange(len(other))
+    number = np.append(np.arange(total), -1)
+    number[other] = total + np.arange(len(other))
     mirror = np.concatenate([number[:-1], other])
     order = np.where(mesh.faces[:, 3:] < 0, [0, 2, 1, 3], [0, 3, 2, 1])
     faces = mesh.faces.copy()
     faces[bridged, 1] = mirror[faces[bridged, 3]]
     right = number[np.take_along_axis(mesh.faces, order, axis=1)][~bridged]
     carriers = [
-        sparse.csr_matrix((np.ones(len(target)), (np.arange(len(target)), target)), shape=(len(target), SKIN_VERTICES))
+        sparse.csr_matrix(
+            (np.ones(len(target)), (np.arange(len(target)), target)), shape=(len(target), SKIN_VERTICES)
+        )
         for target in (half.left, half.right)
     ]
     transfer = stack([mesh.points @ carriers[0], mesh.points[other] @ carriers[1]])
@@ -221,12 +235,12 @@ def _on_midline(mesh: HalfMesh) -> NDArray[np.bool_]:
 
 
 def _without_flat_corners(mesh: HalfMesh) -> tuple[HalfMesh, NDArray[np.bool_]]:
-    """Drop the midline points that are the flat corner of a single quad: with its mirror image the quad becomes one across the
-    midline. Such quads are turned so that corner 1 was the dropped one, and told by the mask (F,). The mouth bag keeps its points:
-    its texture seam follows the midline."""
-    count = mesh.points.shape[0]
+    """Drop the midline points that are the flat corner of a single quad: with its mirror image the quad
+    becomes one across the midline. Such quads are turned so that corner 1 was the dropped one, and told by
+    the mask (F,). The mouth bag keeps its points: its texture seam follows the midline."""
+    total = count(mesh.points)
     on_midline = np.append(_on_midline(mesh), False)
-    used = np.bincount(mesh.faces[mesh.faces >= 0], minlength=count)
+    used = np.bincount(mesh.faces[mesh.faces >= 0], minlength=total)
     flat = np.append(used == 1, False)[mesh.faces]
     for neighbour in (1, -1):
         flat &= on_midline[np.roll(mesh.faces, neighbour, axis=1)]
@@ -236,8 +250,8 @@ def _without_flat_corners(mesh: HalfMesh) -> tuple[HalfMesh, NDArray[np.bool_]]:
     turned = mesh.faces.copy()
     for face in np.flatnonzero(bridged):
         turned[face] = np.roll(turned[face], 1 - int(np.argmax(flat[face])))
-    kept = np.setdiff1d(np.arange(count), dropped)
-    number = np.full(count + 1, -1)
+    kept = np.setdiff1d(np.arange(total), dropped)
+    number = np.full(total + 1, -1)
     number[kept] = np.arange(len(kept))
     return (
         HalfMesh(

@@ -1,11 +1,14 @@
-"""Quad patches between the rings: flatten a piece of the surface conformally, mesh the plane, lift the new points back.
+"""Quad patches between the rings: flatten a piece of the surface conformally, mesh the plane, lift the new
+points back.
 
-The piece is flattened with least squares conformal maps (Levy et al. 2002), where a mesh size in space is a mesh size in the plane
-times the local scale; gmsh fills the plane with quads (frontal Delaunay for quads and Blossom recombination, Remacle et al. 2012).
+The piece is flattened with least squares conformal maps (Levy et al. 2002), where a mesh size in space is a
+mesh size in the plane times the local scale; gmsh fills the plane with quads (frontal Delaunay for quads and
+Blossom recombination, Remacle et al. 2012).
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,9 +17,9 @@ import igl
 import numpy as np
 from matplotlib.tri import Triangulation
 from scipy import sparse
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
-from .template_surface import Rows, along, arc_length, directed_edges, rows
+from .template_surface import Rows, along, arc_length, areas, directed_edges, rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
     from .template_surface import HalfSkin
 
 SAG = 0.21
-"""Largest allowed distance between an edge and a surface of the local curvature, mm: the one knob for the number of vertices."""
+"""Largest allowed distance between an edge and a surface of the local curvature, mm: the one knob for the
+number of vertices."""
 EAR_SAG, EAR_BOX = 0.115, ((60.0, -28.0, -30.0), (120.0, 42.0, 18.0))
 """The same for the left ear, whose rim would look faceted, and the corners of the box around it, mm."""
 SIZE_RANGE = (1.8, 12.0)
@@ -63,7 +67,8 @@ class Flat:
         return points[:, self.vertices] @ self.plane
 
     def lift(self, places: NDArray[np.float64]) -> Rows:
-        """The surface points above places (n, 2) in the plane, by barycentric coordinates; `ValueError` when one is outside."""
+        """The surface points above places (n, 2) in the plane, by barycentric coordinates; `ValueError` when
+        one is outside."""
         x, y = self.plane.T
         finder = Triangulation(x, y, self.triangles).get_trifinder()
         found = np.asarray(finder(*places.T))
@@ -85,21 +90,16 @@ def flatten(half: HalfSkin, triangles: NDArray[np.int64], pins: tuple[int, int])
     pinned = np.searchsorted(used, pins)
     ends = np.array([[0.0, 0.0], [float(np.linalg.norm(np.subtract(*space[pinned]))), 0.0]])
     plane = np.asarray(igl.lscm(space, local, pinned, ends)[0])
-    areas = _area(space, local), np.abs(_area(plane, local))
-    per_vertex = [np.bincount(local.ravel(), np.repeat(area, 3), len(used)) for area in areas]
+    both = areas(space, local), np.abs(areas(plane, local))
+    per_vertex = [np.bincount(local.ravel(), np.repeat(part, 3), len(used)) for part in both]
     return Flat(half, used, local, plane, np.sqrt(per_vertex[1] / per_vertex[0]))
 
 
-def _area(points: NDArray[np.float64], triangles: NDArray[np.int64]) -> NDArray[np.float64]:
-    a, b, c = points[triangles].transpose(1, 0, 2)
-    if points.shape[1] == 3:
-        return np.asarray(np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2)
-    u, v = b - a, c - a
-    return (u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) / 2
-
-
-def curvature_size(half: HalfSkin, whole: tuple[NDArray[np.float64], NDArray[np.int64]], passes: int = 2) -> NDArray[np.float64]:
-    """(H,) edge length whose chord leaves the surface by SAG, or EAR_SAG: sqrt(8 sag / curvature), on the whole symmetric surface."""
+def curvature_size(
+    half: HalfSkin, whole: tuple[NDArray[np.float64], NDArray[np.int64]], passes: int = 2
+) -> NDArray[np.float64]:
+    """(H,) edge length whose chord leaves the surface by SAG, or EAR_SAG: sqrt(8 sag / curvature), on the
+    whole symmetric surface."""
     _, _, first, second, _ = igl.principal_curvature(*whole)
     curvature = np.maximum(np.abs(first), np.abs(second))[: len(half.vertices)]
     average = _neighbour_mean(half)
@@ -122,14 +122,17 @@ def _neighbour_mean(half: HalfSkin) -> Rows:
     return sparse.csr_matrix(sparse.diags(1 / np.asarray(matrix.sum(axis=1)).ravel()) @ matrix)
 
 
-def near_rings(half: HalfSkin, size: NDArray[np.float64], rings: Sequence[tuple[Rows, bool]]) -> NDArray[np.float64]:
-    """Shrink the size towards rings: at most the ring's edge length plus RING_GROWTH times the distance from it."""
+def near_rings(
+    half: HalfSkin, size: NDArray[np.float64], rings: Sequence[tuple[Rows, bool]]
+) -> NDArray[np.float64]:
+    """Shrink the size towards rings: at most the ring's edge length plus RING_GROWTH times the distance from
+    it."""
     for ring, closed in rings:
         points = ring @ half.vertices
         path = np.concatenate([points, points[:1]]) if closed else points
         middles = (path[1:] + path[:-1]) / 2
         lengths = np.linalg.norm(np.diff(path, axis=0), axis=1)
-        distance, nearest = cKDTree(middles).query(half.vertices)
+        distance, nearest = KDTree(middles).query(half.vertices)
         size = np.minimum(size, lengths[nearest] + RING_GROWTH * distance)
     return size
 
@@ -151,7 +154,8 @@ def _relaxed(
 
 
 def by_size(chain: Rows, half: HalfSkin, size: NDArray[np.float64]) -> Rows:
-    """The chain resampled so that its edges have the wanted size: equal steps of the integral of 1 / size. Both ends are kept.
+    """The chain resampled so that its edges have the wanted size: equal steps of the integral of 1 / size.
+    Both ends are kept.
 
     The number of edges is even: a patch can only be all quads when its border has an even number of vertices.
     """
@@ -172,12 +176,14 @@ def mesh_patch(
 ) -> tuple[Rows, NDArray[np.int64]]:
     """Fill the closed `outline` with quads, leaving `holes` open and keeping `curves` as chains of edges.
 
-    Returns the new inner points and the faces (F, 4), -1 padding triangles, counter-clockwise, whose indices run over outline, holes,
-    curves (in that order) and then the new points.
+    Returns the new inner points and the faces (F, 4), -1 padding triangles, counter-clockwise, whose indices
+    run over outline, holes, curves (in that order) and then the new points.
     """
     target = _limit_plane_growth(flat, size[flat.vertices] * flat.scale)
     corners = np.concatenate([flat.plane[flat.triangles], np.zeros((*flat.triangles.shape, 1))], axis=2)
-    view = np.concatenate([corners.transpose(0, 2, 1).reshape(len(corners), 9), target[flat.triangles]], axis=1)
+    view = np.concatenate(
+        [corners.transpose(0, 2, 1).reshape(len(corners), 9), target[flat.triangles]], axis=1
+    )
     gmsh.initialize(["-noenv", "-nopopup"], False)
     try:
         _set_options(target)
@@ -198,7 +204,9 @@ def mesh_patch(
                     [*rim[: curve.start], *lines, *rim[curve.end :]],
                     [*rim[curve.start : curve.end], *(-line for line in reversed(lines))],
                 ]
-        surfaces = [_add_surface([lines, *openings]) for lines in halves[:1]] + [_add_surface([lines]) for lines in halves[1:]]
+        surfaces = [_add_surface([lines, *openings]) for lines in halves[:1]] + [
+            _add_surface([lines]) for lines in halves[1:]
+        ]
         gmsh.model.geo.synchronize()
         if loose:
             gmsh.model.mesh.embed(1, loose, 2, surfaces[0])
@@ -209,7 +217,8 @@ def mesh_patch(
 
 
 def _limit_plane_growth(flat: Flat, target: NDArray[np.float64], sweeps: int = 60) -> NDArray[np.float64]:
-    """The same limit in the plane, where nostrils and ears shrink to dots that a steeper field would make gmsh overlook."""
+    """The same limit in the plane, where nostrils and ears shrink to dots that a steeper field would make
+    gmsh overlook."""
     edges = np.unique(np.sort(directed_edges(flat.triangles), axis=1), axis=0)
     lengths = np.linalg.norm(flat.plane[edges[:, 0]] - flat.plane[edges[:, 1]], axis=1)
     return _relaxed(target, edges, PLANE_GROWTH * lengths, sweeps)
@@ -241,7 +250,7 @@ def _add_points(flat: Flat, chain: Rows, points: list[int]) -> list[int]:
 
 
 def _add_lines(tags: list[int]) -> list[int]:
-    lines = [gmsh.model.geo.addLine(a, b) for a, b in zip(tags[:-1], tags[1:], strict=True)]
+    lines = [gmsh.model.geo.addLine(a, b) for a, b in itertools.pairwise(tags)]
     for line in lines:
         gmsh.model.geo.mesh.setTransfiniteCurve(line, 2)
     return lines
@@ -270,15 +279,17 @@ def _read_patch(flat: Flat, points: list[int], surfaces: list[int]) -> tuple[Row
         for kind, nodes in zip(*gmsh.model.mesh.getElements(2, surface)[::2], strict=True):
             corners = gmsh.model.mesh.getElementProperties(kind)[3]
             padding = [-1] * (4 - corners)
-            faces += [[index[int(node)] for node in face] + padding for face in np.reshape(nodes, (-1, corners))]
+            faces += [
+                [index[int(node)] for node in face] + padding for face in np.reshape(nodes, (-1, corners))
+            ]
     return flat.lift(places), _counter_clockwise(np.array(faces, np.int64), points, places)
 
 
 def _counter_clockwise(
     faces: NDArray[np.int64], points: list[int], places: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    fixed = np.array([gmsh.model.getValue(0, point, [])[:2] for point in points])
-    total = _area(np.concatenate([fixed, places]), faces[:, :3]).sum()
+    fixed = np.array([gmsh.model.getValue(0, point, []) for point in points])[:, :2]
+    total = areas(np.concatenate([fixed, places]), faces[:, :3]).sum()
     if total > 0:
         return faces
     flipped = faces[:, [0, 2, 1, 3]]

@@ -1,31 +1,30 @@
 """Concentric edge loops round the eye and the mouth.
 
-From the borders between face and sockets the source's own loops form regular grids. They serve only as a parameter of the
-surface: our loops lie at fractional loop numbers of their own, with columns of their own, spaced by arc length between the
-anchored corners (the canthi, the corner of the mouth). Beyond the grids the loops are level sets of the exact geodesic distance.
+From the borders between face and sockets the source's own loops form regular grids. They serve only as a
+parameter of the surface: our loops lie at fractional loop numbers of their own, with columns of their own,
+spaced by arc length between the anchored corners (the canthi, the corner of the mouth). Beyond the grids the
+loops are level sets of the exact geodesic distance.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import igl
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from .ict import FACE_REGIONS
+from .template_distance import geodesic_distance, level_set, outer_piece
 from .template_surface import (
     Rows,
     along,
     arc_length,
     boundary_loops,
-    cut_along,
-    directed_edges,
     evenly,
     rows,
     stack,
-    vertex_rows,
 )
 
 if TYPE_CHECKING:
@@ -36,30 +35,32 @@ if TYPE_CHECKING:
     from .template_surface import HalfSkin
 
 EYE_LEVELS = (-5.6, -3.7, -2.2, -0.9, 0.4, 1.8)
-"""Loop numbers of the eye's inner rings; 1 to 2 is the edge of the lid, below it the lid turns back into the socket."""
+"""Loop numbers of the eye's inner rings; 1 to 2 is the edge of the lid, below it the lid turns back into the
+socket."""
 EYE_DISTANCES = (1.2, 2.7, 4.5, 6.7, 9.3)
 """Distances of the eye's outer rings from loop 2, mm."""
 MOUTH_LEVELS = (-13.6, -10.6, -7.8, -5.2, -2.7, -0.4, 1.6, 3.4, 5.1, 6.6, 7.9, 9.4, 11.2, 13.0, 14.7)
-"""Loop numbers of the mouth's rings: the lips touch between 6 and 8, the vermilion border runs between 13 and 14."""
+"""Loop numbers of the mouth's rings: the lips touch between 6 and 8, the vermilion border runs between 13 and
+14."""
 MOUTH_DISTANCES = (1.9, 4.6)
 """Distances of the outer rings of the mouth from its loop 15, mm."""
 LID_SEGMENTS = 22
 """Edges of an eye ring from canthus to canthus, for each lid."""
 LIP_SEGMENTS = 16
 """Edges of a mouth ring from the midline to the corner, for each lip."""
-SPLITS = 8
-"""Sources per edge of a curve whose geodesic distance is wanted: igl measures from points, not from edges."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Concentric loops of vertices: `loops[k - first]` is loop number k, k = 0 the border of the face region."""
+    """Concentric loops of vertices: `loops[k - first]` is loop number k, k = 0 the border of the face
+    region."""
 
     loops: NDArray[np.int64]
     """(K, C) columns run round the opening, rows outward."""
     first: int
 
     def loop(self, number: int) -> NDArray[np.int64]:
+        """(C,) vertices of one loop."""
         return self.loops[number - self.first]
 
     def level(self, number: float, columns: int) -> Rows:
@@ -72,7 +73,8 @@ class Grid:
 
 @dataclass(frozen=True)
 class Rings:
-    """Our own loops round one opening, from the inside of the head outward, all with the same number of points."""
+    """Our own loops round one opening, from the inside of the head outward, all with the same number of
+    points."""
 
     points: tuple[Rows, ...]
     grid: Grid
@@ -89,7 +91,8 @@ def face_quads(half: HalfSkin, ict_faces: NDArray[np.integer]) -> NDArray[np.int
 
 
 def grow_grid(half: HalfSkin, border: NDArray[np.int64], closed: bool) -> Grid:
-    """Loops on both sides of `border`, which is walked with the face region on its left, as far as the mesh stays regular."""
+    """Loops on both sides of `border`, which is walked with the face region on its left, as far as the mesh
+    stays regular."""
     across = {
         (a, b): (quad[(corner + 3) % 4], quad[(corner + 2) % 4])
         for quad in half.quads.tolist()
@@ -122,7 +125,8 @@ def grow_grid(half: HalfSkin, border: NDArray[np.int64], closed: bool) -> Grid:
 
 
 def opening_grids(half: HalfSkin, ict_faces: NDArray[np.integer]) -> tuple[Grid, Grid]:
-    """The grids of the eye (columns from the inner canthus over the upper lid) and the mouth (from the upper midline to the lower)."""
+    """The grids of the eye (columns from the inner canthus over the upper lid) and the mouth (from the upper
+    midline to the lower)."""
     region = face_quads(half, ict_faces)
     loops = boundary_loops(region)
     eye = np.array(next(loop for loop in loops if not half.midline[loop].any()))
@@ -134,12 +138,13 @@ def opening_grids(half: HalfSkin, ict_faces: NDArray[np.integer]) -> tuple[Grid,
 
 
 def _mouth_border(half: HalfSkin, outline: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The chain of the region's outline that leaves the midline round the corner of the mouth and comes back to it."""
+    """The chain of the region's outline that leaves the midline round the corner of the mouth and comes back
+    to it."""
     start = int(np.argmax(half.midline[outline]))
     outline = np.roll(outline, -start)
-    cuts = np.flatnonzero(half.midline[outline]).tolist() + [len(outline)]
+    cuts = [*np.flatnonzero(half.midline[outline]).tolist(), len(outline)]
     outline = np.append(outline, outline[0])
-    chains = [outline[a : b + 1] for a, b in zip(cuts[:-1], cuts[1:], strict=True) if b - a > 1]
+    chains = [outline[a : b + 1] for a, b in itertools.pairwise(cuts) if b - a > 1]
     return min(chains, key=len)
 
 
@@ -154,7 +159,8 @@ def _upper_first(half: HalfSkin, grid: Grid, *, closed: bool) -> Grid:
 
 
 def eye_rings(half: HalfSkin, grid: Grid) -> Rings:
-    """Closed rings of 2 * LID_SEGMENTS points: point 0 is the inner canthus, point LID_SEGMENTS the outer one, the upper lid between."""
+    """Closed rings of 2 * LID_SEGMENTS points: point 0 is the inner canthus, point LID_SEGMENTS the outer
+    one, the upper lid between."""
     lateral = int(np.argmax(half.vertices[grid.loop(1), 0]))
     count = len(half.vertices)
     points: list[Rows] = []
@@ -170,13 +176,16 @@ def eye_rings(half: HalfSkin, grid: Grid) -> Rings:
 
 
 def mouth_rings(half: HalfSkin, grid: Grid) -> Rings:
-    """Half rings of 2 * LIP_SEGMENTS + 1 points from the upper midline round the corner (point LIP_SEGMENTS) to the lower midline."""
+    """Half rings of 2 * LIP_SEGMENTS + 1 points from the upper midline round the corner (point LIP_SEGMENTS)
+    to the lower midline."""
     corner = int(np.argmax(half.vertices[grid.loop(7), 0]))
     count = len(half.vertices)
     points: list[Rows] = []
     for number in MOUTH_LEVELS:
         chain = grid.level(number, count)
-        upper, lower = (evenly(lip, half.vertices, LIP_SEGMENTS) for lip in (chain[: corner + 1], chain[corner:]))
+        upper, lower = (
+            evenly(lip, half.vertices, LIP_SEGMENTS) for lip in (chain[: corner + 1], chain[corner:])
+        )
         points.append(stack([upper[:-1], lower]))
     points += _distance_rings(half, grid.loop(15), MOUTH_DISTANCES, points[-1], closed=False)
     return Rings(tuple(points), grid, closed=False)
@@ -189,97 +198,20 @@ def _distance_rings(
     distance = geodesic_distance(half.vertices, triangles, curve)
     found: list[Rows] = []
     for wanted in distances:
-        chain = _level_set(half, triangles, distance, wanted)
+        chain = level_set(half, triangles, distance, wanted)
         inner = _spread(half, chain, inner, closed=closed)
         found.append(inner)
     return found
 
 
-def outer_piece(half: HalfSkin, curves: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Triangles of the piece with the crown of the head when the surface is cut along `curves`."""
-    return piece_with(half, curves, int(np.argmax(half.vertices[:, 1])))
-
-
-def piece_with(half: HalfSkin, curves: list[NDArray[np.int64]], vertex: int) -> NDArray[np.int64]:
-    """Triangles of the piece that holds `vertex` when the surface is cut along `curves`."""
-    piece = cut_along(half, curves)
-    wanted = piece[np.flatnonzero((half.quads == vertex).any(axis=1))[0]]
-    return half.triangles[np.repeat(piece == wanted, 2)]
-
-
-def geodesic_distance(
-    vertices: NDArray[np.float64], triangles: NDArray[np.int64], curve: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """(H,) exact distance along `triangles` from a chain of boundary edges; infinite off the piece."""
-    owner = {edge: index for index, edge in enumerate(map(tuple, directed_edges(triangles).tolist()))}
-    points, extra, split = list(vertices), [], set()
-    for a, b in zip(curve[:-1].tolist(), curve[1:].tolist(), strict=True):
-        start, end = (a, b) if (a, b) in owner else (b, a)
-        index = owner[start, end]
-        apex = int(triangles[index // 3, (index % 3 + 2) % 3])
-        fresh = range(len(points), len(points) + SPLITS - 1)
-        shares = np.arange(1, SPLITS)[:, None] / SPLITS
-        points += list((1 - shares) * vertices[start] + shares * vertices[end])
-        stops = [start, *fresh, end]
-        extra += [(apex, p, q) for p, q in zip(stops[:-1], stops[1:], strict=True)]
-        split.add(index // 3)
-    whole = np.delete(triangles, sorted(split), axis=0)
-    refined = np.concatenate([whole, np.array(extra)])
-    used, compact = np.unique(refined, return_inverse=True)
-    sources = np.concatenate([np.searchsorted(used, curve), np.flatnonzero(used >= len(vertices))])
-    found = igl.exact_geodesic(
-        np.array(points)[used], compact.reshape(-1, 3), VS=np.unique(sources), VT=np.arange(len(used))
-    )
-    distance = np.full(len(points), np.inf)
-    distance[used] = found
-    return distance[: len(vertices)]
-
-
-def _level_set(half: HalfSkin, triangles: NDArray[np.int64], field: NDArray[np.float64], value: float) -> Rows:
-    """The chain of edge points where `field` passes `value`; closed chains repeat their first point at the end."""
-    below = field < value
-    neighbours: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for triangle in triangles.tolist():
-        crossings = [
-            (min(a, b), max(a, b))
-            for a, b in zip(triangle, triangle[1:] + triangle[:1], strict=True)
-            if below[a] != below[b]
-        ]
-        if crossings:
-            first, second = crossings
-            neighbours.setdefault(first, []).append(second)
-            neighbours.setdefault(second, []).append(first)
-    edges = np.array(_longest_chain(neighbours))
-    low, high = field[edges].T
-    share = (value - low) / (high - low)
-    return rows(edges, np.stack([1 - share, share], axis=1), len(half.vertices))
-
-
-def _longest_chain(neighbours: dict[tuple[int, int], list[tuple[int, int]]]) -> list[tuple[int, int]]:
-    chains: list[list[tuple[int, int]]] = []
-    seen: set[tuple[int, int]] = set()
-    for start in sorted(neighbours, key=lambda node: len(neighbours[node])):
-        if start in seen:
-            continue
-        chain, node = [start], start
-        seen.add(start)
-        while following := [other for other in neighbours[node] if other not in seen]:
-            node = following[0]
-            seen.add(node)
-            chain.append(node)
-        if len(chain) > 2 and start in neighbours[node]:
-            chain.append(start)
-        chains.append(chain)
-    return max(chains, key=len)
-
-
 def _spread(half: HalfSkin, chain: Rows, inner: Rows, *, closed: bool, passes: int = 20) -> Rows:
-    """As many points on `chain` as `inner` has, each near its fellow there, the gaps evened out: quads stay square, no spirals."""
+    """As many points on `chain` as `inner` has, each near its fellow there, the gaps evened out: quads stay
+    square, no spirals."""
     fellows, path = inner @ half.vertices, chain @ half.vertices
     lengths = arc_length(path)
     fine = np.linspace(0.0, lengths[-1], 4000)
     dense = along(chain, lengths, fine) @ half.vertices
-    places = fine[cKDTree(dense).query(fellows)[1]]
+    places = fine[KDTree(dense).query(fellows)[1]]
     total = lengths[-1]
     if not closed:
         if np.corrcoef(places, np.arange(len(places)))[0, 1] < 0:

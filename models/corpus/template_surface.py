@@ -1,7 +1,8 @@
 """The left half of ICT-FaceKit's mean skin as a surface one can draw new points and curves on.
 
-A point of the new topology is never a bare position: it is a sparse row of weights over the vertices of the surface, so every
-shape of the source can later be carried over by one matrix. `Rows` is a stack of such points, (n, H) with rows summing to 1.
+A point of the new topology is never a bare position: it is a sparse row of weights over the vertices of the
+surface, so every shape of the source can later be carried over by one matrix. `Rows` is a stack of such
+points, (n, H) with rows summing to 1.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from .ict import SKIN_VERTICES
 
@@ -26,7 +27,8 @@ Rows = sparse.csr_matrix
 
 @dataclass(frozen=True)
 class HalfSkin:
-    """The half x >= 0 of the symmetrised mean skin: a topological disk of quads, wound counter-clockwise seen from outside."""
+    """The half x >= 0 of the symmetrised mean skin: a topological disk of quads, wound counter-clockwise seen
+    from outside."""
 
     vertices: NDArray[np.float64]
     """(H, 3) mm; exactly x = 0 on the midline."""
@@ -50,7 +52,7 @@ def half_skin(ict: ICT) -> HalfSkin:
     vertices = ict.neutral[:SKIN_VERTICES].astype(np.float64)
     quads = ict.faces[(ict.faces < SKIN_VERTICES).all(axis=1)].astype(np.int64)
     flip = np.array([-1.0, 1.0, 1.0])
-    mirror = cKDTree(vertices).query(vertices * flip)[1]
+    mirror = np.asarray(KDTree(vertices).query(vertices * flip)[1])
     symmetric = (vertices + vertices[mirror] * flip) / 2
     on_midline = mirror == np.arange(len(vertices))
     symmetric[on_midline, 0] = 0.0
@@ -63,12 +65,24 @@ def half_skin(ict: ICT) -> HalfSkin:
 
 
 def split_quads(vertices: NDArray[np.floating], quads: NDArray[np.integer]) -> NDArray[np.int64]:
-    """(Q, 2, 3) the two triangles of each quad, cut along its shorter diagonal (the first one when both are equal)."""
+    """(Q, 2, 3) the two triangles of each quad, cut along its shorter diagonal (the first one when both are
+    equal)."""
     a, b, c, d = np.asarray(quads, np.int64).T
-    first = np.linalg.norm(vertices[a] - vertices[c], axis=1) <= np.linalg.norm(vertices[b] - vertices[d], axis=1)
+    first = np.linalg.norm(vertices[a] - vertices[c], axis=1) <= np.linalg.norm(
+        vertices[b] - vertices[d], axis=1
+    )
     along_ac = np.stack([np.stack([a, b, c], 1), np.stack([a, c, d], 1)], axis=1)
     along_bd = np.stack([np.stack([a, b, d], 1), np.stack([b, c, d], 1)], axis=1)
     return np.where(first[:, None, None], along_ac, along_bd)
+
+
+def areas(points: NDArray[np.float64], triangles: NDArray[np.integer]) -> NDArray[np.float64]:
+    """(T,) areas of triangles in space (n, 3), or signed ones in the plane (n, 2), positive counter-clockwise."""
+    a, b, c = points[triangles].transpose(1, 0, 2)
+    u, v = b - a, c - a
+    if points.shape[1] == 2:
+        return (u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) / 2
+    return np.linalg.norm(np.cross(u, v), axis=1) / 2
 
 
 def directed_edges(faces: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -95,7 +109,11 @@ def cut_along(half: HalfSkin, curves: list[NDArray[np.int64]]) -> NDArray[np.int
     """(Q,) number of the piece each quad falls into when the surface is cut along chains of vertices."""
     edges = directed_edges(half.quads)
     owner = np.repeat(np.arange(len(half.quads)), 4)
-    forbidden = {frozenset(edge) for curve in curves for edge in zip(curve[:-1].tolist(), curve[1:].tolist(), strict=True)}
+    forbidden = {
+        frozenset(edge)
+        for curve in curves
+        for edge in zip(curve[:-1].tolist(), curve[1:].tolist(), strict=True)
+    }
     by_edge: dict[frozenset[int], list[int]] = {}
     for (a, b), quad in zip(edges.tolist(), owner.tolist(), strict=True):
         by_edge.setdefault(frozenset((a, b)), []).append(quad)
@@ -123,6 +141,11 @@ def stack(parts: list[Rows]) -> Rows:
     return sparse.csr_matrix(sparse.vstack(parts))
 
 
+def count(points: Rows) -> int:
+    """The number of points."""
+    return len(points.indptr) - 1
+
+
 def arc_length(points: NDArray[np.floating]) -> NDArray[np.float64]:
     """(n,) length of a chain of points (n, 3) up to each of them."""
     steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
@@ -133,7 +156,7 @@ def along(chain: Rows, lengths: NDArray[np.float64], targets: NDArray[np.float64
     """Points at arc lengths `targets` of the chain whose own points lie at the increasing `lengths`."""
     segment = np.clip(np.searchsorted(lengths, targets, side="right") - 1, 0, len(lengths) - 2)
     share = np.clip((targets - lengths[segment]) / (lengths[segment + 1] - lengths[segment]), 0.0, 1.0)
-    sampler = rows(np.stack([segment, segment + 1], 1), np.stack([1 - share, share], 1), chain.shape[0])
+    sampler = rows(np.stack([segment, segment + 1], 1), np.stack([1 - share, share], 1), count(chain))
     return sparse.csr_matrix(sampler @ chain)
 
 

@@ -1,8 +1,10 @@
-"""One texture tile for the skin: conformal islands made bijective and less stretched, exactly mirror-symmetric.
+"""One texture tile for the skin: conformal islands made bijective and less stretched, exactly
+mirror-symmetric.
 
-Each island is flattened by LSCM and improved by scalable locally injective mappings (Rabinovich et al. 2017, symmetric Dirichlet
-energy). The head would fold over itself at its openings, so those are filled with fans of triangles meanwhile, and the pose that is
-flattened has the jaw partly open, which gives the mouth an area of its own.
+Each island is flattened by LSCM and improved by scalable locally injective mappings (Rabinovich et al. 2017,
+symmetric Dirichlet energy). The head would fold over itself at its openings, so those are filled with fans of
+triangles meanwhile, and the pose that is flattened has the jaw partly open, which gives the mouth an area of
+its own.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from .template_mesh import MOUTH, SKIN, SOCKET
-from .template_surface import boundary_loops, directed_edges
+from .template_surface import areas, boundary_loops, directed_edges
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,18 +26,23 @@ if TYPE_CHECKING:
 JAW_SHARE = 0.45
 """Weight of the open jaw in the pose that is flattened."""
 POCKET_SCALE = 0.6
-"""Ears and nostrils become islands of their own where the conformal scale of the head falls below this share of its median."""
+"""Ears and nostrils become islands of their own where the conformal scale of the head falls below this share
+of its median."""
 MAJORITY_ROUNDS = 20
 """How often faces side with most of their neighbours, which smooths the borders of those islands."""
 SLIM_ITERATIONS = 40
 MARGIN = 0.008
 """Free border of islands and tile, in tile widths."""
 SHRINK = 0.6
-"""Back of the head and neck are flattened as if they were smaller by this factor: more of the tile for the face."""
+"""Back of the head and neck are flattened as if they were smaller by this factor: more of the tile for the
+face."""
 BACK_FADE, BACK_CENTRE = (50.0, -50.0), (0.0, 0.0, 20.0)
 """Depths z between which the shrinking of the back sets in, and the point it draws to, mm."""
 NECK_FADE, NECK_CENTRE = (-80.0, -190.0), (0.0, -120.0, 10.0)
 """The same for the neck, with heights y."""
+FREE_CORNER = (0.01, 0.01, 0.155, 0.175)
+"""u0, v0, u1, v1 of a rectangle the skin leaves free; so is its mirror image. Eyes and teeth find their place
+there."""
 DENSITY = {"ear": 1.0, "nostril": 1.0, "mouth": 0.55, "socket": 0.55}
 """Texture resolution of the small islands against the face's."""
 
@@ -64,8 +71,8 @@ def unwrap(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Texture coordinates (U, 2) in the unit tile and faces (F, 4) into them.
 
-    `vertices` (V, 3) is the neutral and `jaw_open` (V, 3) its delta with the jaw fully open, both in mm; all `faces` (F, 4) are
-    quads and `triangles` (2F, 3) their halves in the same order.
+    `vertices` (V, 3) is the neutral and `jaw_open` (V, 3) its delta with the jaw fully open, both in mm; all
+    `faces` (F, 4) are quads and `triangles` (2F, 3) their halves in the same order.
     """
     halves = triangles.reshape(-1, 2, 3)
     left_side = (vertices[faces, 0] >= 0).all(axis=1)
@@ -95,7 +102,10 @@ def _mirrored_faces(faces: NDArray[np.int64], mirror: NDArray[np.int64]) -> NDAr
 
 
 def _pockets(
-    vertices: NDArray[np.floating], faces: NDArray[np.int64], halves: NDArray[np.int64], region: NDArray[np.bool_]
+    vertices: NDArray[np.floating],
+    faces: NDArray[np.int64],
+    halves: NDArray[np.int64],
+    region: NDArray[np.bool_],
 ) -> dict[str, NDArray[np.int64]]:
     """Faces of the left ear and nostril, where a conformal map of the left half of the skin shrinks most."""
     numbers = np.flatnonzero(region)
@@ -104,7 +114,7 @@ def _pockets(
     space = vertices[used].astype(np.float64)
     triangles = np.searchsorted(used, halves[numbers]).reshape(-1, 3)
     plane = _lscm(space, triangles)
-    per_triangle = np.sqrt(np.abs(_signed_area(plane, triangles)) * 2 / igl.doublearea(space, triangles))
+    per_triangle = np.sqrt(np.abs(areas(plane, triangles)) / areas(space, triangles))
     scale = per_triangle.reshape(-1, 2).mean(axis=1)
     neighbours = _face_neighbours(quads)
     pocket = scale < POCKET_SCALE * np.median(scale)
@@ -141,7 +151,10 @@ def _without_islands(pocket: NDArray[np.bool_], neighbours: sparse.csr_matrix) -
 
 
 def _flatten(
-    vertices: NDArray[np.floating], faces: NDArray[np.int64], halves: NDArray[np.int64], numbers: NDArray[np.int64]
+    vertices: NDArray[np.floating],
+    faces: NDArray[np.int64],
+    halves: NDArray[np.int64],
+    numbers: NDArray[np.int64],
 ) -> Island:
     """A disk of faces, turned so that its long side is horizontal."""
     used, compact = np.unique(faces[numbers], return_inverse=True)
@@ -160,7 +173,8 @@ def _flatten_head(
     numbers: NDArray[np.int64],
     mirror: NDArray[np.int64],
 ) -> Island:
-    """The skin without its pockets, cut down the back from the crown to the rim of the neck, symmetric in u."""
+    """The skin without its pockets, cut down the back from the crown to the rim of the neck, symmetric in
+    u."""
     y, z = posed[:, 1], posed[:, 2]
     midline = mirror == np.arange(len(mirror))
     on_seam = midline & ((z < -10) | ((y > 100) & (z < 5)))
@@ -178,7 +192,9 @@ def _flatten_head(
     triangles = np.searchsorted(used, halves_keys).reshape(-1, 3)
     filled_space, filled = _with_filled_holes(space, triangles)
     plane = _improved(filled_space, filled, _lscm(filled_space, filled))[: len(used)]
-    twin = np.searchsorted(used, np.where(on_seam[owner], (used + len(posed)) % (2 * len(posed)), mirror[owner]))
+    twin = np.searchsorted(
+        used, np.where(on_seam[owner], (used + len(posed)) % (2 * len(posed)), mirror[owner])
+    )
     return Island(numbers, quads, owner, _upright(plane, space, twin))
 
 
@@ -190,7 +206,9 @@ def _face_first(space: NDArray[np.float64]) -> NDArray[np.float64]:
     return space
 
 
-def _upright(plane: NDArray[np.float64], space: NDArray[np.float64], twin: NDArray[np.int64]) -> NDArray[np.float64]:
+def _upright(
+    plane: NDArray[np.float64], space: NDArray[np.float64], twin: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """Turn the map so that +v is up and u = 0 the axis of symmetry, and average both halves."""
     across = (plane - plane[twin])[np.argmax(space[:, 0])]
     u = across / np.linalg.norm(across)
@@ -217,33 +235,29 @@ def _lscm(space: NDArray[np.float64], triangles: NDArray[np.int64]) -> NDArray[n
     first = border[0]
     distance = np.linalg.norm(space[border] - space[first], axis=1)
     pins = np.array([first, border[int(np.argmax(distance))]])
-    plane = np.asarray(igl.lscm(space, triangles, pins, np.array([[0.0, 0.0], [float(distance.max()), 0.0]]))[0])
-    area = igl.doublearea(space, triangles).sum() / 2 / np.abs(_signed_area(plane, triangles)).sum()
-    return plane * np.sqrt(area)
-
-
-def _signed_area(plane: NDArray[np.float64], triangles: NDArray[np.int64]) -> NDArray[np.float64]:
-    a, b, c = plane[triangles].transpose(1, 0, 2)
-    u, v = b - a, c - a
-    return np.asarray((u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) / 2)
+    plane = np.asarray(
+        igl.lscm(space, triangles, pins, np.array([[0.0, 0.0], [float(distance.max()), 0.0]]))[0]
+    )
+    enlarged = np.abs(areas(plane, triangles)).sum() / areas(space, triangles).sum()
+    return plane / np.sqrt(enlarged)
 
 
 def _improved(
     space: NDArray[np.float64], triangles: NDArray[np.int64], plane: NDArray[np.float64], rounds: int = 200
 ) -> NDArray[np.float64]:
-    """The map without flipped triangles and with less stretch; `ValueError` when averaging cannot unfold it."""
+    """The map without flipped triangles and with less stretch; `ValueError` when averaging cannot unfold
+    it."""
     edges = np.unique(np.sort(directed_edges(triangles), axis=1), axis=0)
     both = np.concatenate([edges, edges[:, ::-1]])
     adjacency = sparse.csr_matrix((np.ones(len(both)), both.T), shape=(len(space),) * 2)
     degree = np.asarray(adjacency.sum(axis=1))
     plane = plane.copy()
+    flipped = areas(plane, triangles) <= 0
     for _ in range(rounds):
-        flipped = _signed_area(plane, triangles) <= 0
-        if not flipped.any():
-            break
         moved = np.unique(triangles[flipped])
         plane[moved] = ((adjacency @ plane) / degree)[moved]
-    else:
+        flipped = areas(plane, triangles) <= 0
+    if flipped.any():
         raise ValueError(f"{int(flipped.sum())} triangles of a texture island stay folded")
     data = igl.slim_precompute(
         np.asfortranarray(space),
@@ -258,9 +272,14 @@ def _improved(
 
 
 def _pack(
-    head: Island, islands: dict[str, Island], faces: NDArray[np.int64], mirror: NDArray[np.int64], twin: NDArray[np.int64]
+    head: Island,
+    islands: dict[str, Island],
+    faces: NDArray[np.int64],
+    mirror: NDArray[np.int64],
+    twin: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The head across the foot of the tile, the small islands in a row above it, the right ones mirrored from the left."""
+    """The head across the foot of the tile, the small islands in a row above it, the right ones mirrored from
+    the left."""
     sizes = {name: np.ptp(island.uv, axis=0) * DENSITY[name] for name, island in islands.items()}
     width, height = np.ptp(head.uv, axis=0)
     row_width, row_height = sum(size[0] for size in sizes.values()), max(size[1] for size in sizes.values())
