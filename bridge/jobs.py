@@ -182,8 +182,10 @@ class DimpleJobs:
 
     def _model(self, checkpoint: str, report: Report) -> AnimateMe:
         """The checkpoint's model, loaded when it is not the last one or its files have changed."""
+        if not checkpoint:
+            raise CheckpointError("No checkpoint is chosen: choose its folder in the preferences.")
         shipped = SHIPPED_CHECKPOINTS / checkpoint
-        folder = shipped if checkpoint and shipped.is_dir() else Path(checkpoint)
+        folder = shipped if shipped.is_dir() else Path(checkpoint)
         stamp = _stamp(folder)
         if self._warm is None or (self._warm.folder, self._warm.stamp) != (folder, stamp):
             report("load", 0, 1)
@@ -249,6 +251,6 @@ def _measure(model: AnimateMe, neutral: Floats) -> tuple[float, float]:
 
 
 def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Names, sizes and times of the files in a folder."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    """Names, sizes and times of the files of a checkpoint; no deeper, for it may be any folder."""
+    files = sorted(file for file in (*folder.glob("*"), *folder.glob("*/*")) if file.is_file())
     return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)

@@ -16,6 +16,7 @@ T = TypeVar("T")
 USABLE_SHARE = 0.5  # of the free memory; the rest is left to Blender and to what the estimate misses
 LARGEST_CHUNK = 256  # frames; more at once is no faster
 MEBIBYTE = 1 << 20
+SIGNS_OF_FULL_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # MPS, CPU, cuBLAS
 
 
 def free_memory(device: str) -> int:
@@ -84,7 +85,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     text = str(error)
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    return isinstance(error, RuntimeError) and any(sign in text for sign in SIGNS_OF_FULL_MEMORY)
 
 
 def release_memory() -> None:

@@ -349,6 +349,11 @@ def test_a_checkpoint_that_cannot_be_used(
     assert isinstance(messages_of(client, replace(request_, job=new_name()))[-1], Done)
 
 
+def test_no_checkpoint_is_chosen(client: Client, request_: AnimateRequest) -> None:
+    failure = failed(client, replace(request_, checkpoint=""))
+    assert (failure.kind, "No checkpoint is chosen" in failure.message) == ("checkpoint", True)
+
+
 def test_a_folder_that_cannot_take_the_results(client: Client, request_: AnimateRequest) -> None:
     (Path(request_.folder) / "deformations.npy").mkdir()
     failure = failed(client, request_)

@@ -78,6 +78,7 @@ def test_the_memory_errors_of_torch_and_numpy_are_known() -> None:
     assert memory.is_out_of_memory(of_torch.value)
     assert memory.is_out_of_memory(of_numpy.value)
     assert memory.is_out_of_memory(torch.OutOfMemoryError("CUDA"))
+    assert memory.is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"))
     assert not memory.is_out_of_memory(RuntimeError("CUDA error: device-side assert triggered"))
 
 
