@@ -34,6 +34,9 @@ DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 NEW_PERSON = "dimple:"
 """A HEAD that begins so is no file: the number after it is the seed of a new person."""
 
+IN_PYTHON = not bpy.app.binary_path
+"""Whether Blender is a module of a Python, with no preferences and no program of its own."""
+
 START_FRAME = 1
 READY_TIMEOUT = 120.0  # seconds
 
@@ -166,7 +169,7 @@ def _check_output(options: argparse.Namespace) -> None:
 
 def _worker(options: argparse.Namespace) -> WorkerSettings:
     """The Python asked for, else the add-on's; the bpy module has neither, but runs in a Python."""
-    python = options.worker_python or (sys.executable if bpy.app.module else None)
+    python = options.worker_python or (sys.executable if IN_PYTHON else None)
     if python is None:
         settings = worker_settings(bpy.context)
     else:
@@ -177,7 +180,7 @@ def _worker(options: argparse.Namespace) -> WorkerSettings:
 def _checkpoint(options: argparse.Namespace) -> str:
     if options.checkpoint is not None:
         return options.checkpoint
-    return SHIPPED_CHECKPOINT if bpy.app.module else checkpoint(bpy.context)
+    return SHIPPED_CHECKPOINT if IN_PYTHON else checkpoint(bpy.context)
 
 
 class _Progress:
