@@ -169,6 +169,10 @@ class DimpleJobs:
         free = partial(free_memory, self._device)
         chunk = frames_that_fit(free(), BYTES_PER_VERTEX * len(neutral), len(signal))
         deformations = in_smaller_chunks(sample, chunk, free)
+        if not np.isfinite(deformations).all():
+            raise CheckpointError(
+                "The model's result is not finite: turn half precision off or choose another checkpoint."
+            )
         report("write", 0, 1)
         paths = folder.write({"deformations": deformations, "signal": signal})
         facts = {

@@ -349,6 +349,23 @@ def test_a_checkpoint_that_cannot_be_used(
     assert isinstance(messages_of(client, replace(request_, job=new_name()))[-1], Done)
 
 
+def test_weights_that_give_no_numbers(
+    client: Client, request_: AnimateRequest, checkpoint: Path, tmp_path: Path
+) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    copy = tmp_path / "nan"
+    shutil.copytree(checkpoint, copy)
+    weights = copy / "denoiser" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    save_file(
+        tensors | {"target.coefficients": np.full_like(tensors["target.coefficients"], np.nan)}, weights
+    )
+    failure = failed(client, replace(request_, checkpoint=str(copy)))
+    assert (failure.kind, "not finite" in failure.message) == ("checkpoint", True), failure.message
+    assert not (Path(request_.folder) / "deformations.npy").exists()
+
+
 def test_no_checkpoint_is_chosen(client: Client, request_: AnimateRequest) -> None:
     failure = failed(client, replace(request_, checkpoint=""))
     assert (failure.kind, "No checkpoint is chosen" in failure.message) == ("checkpoint", True)
