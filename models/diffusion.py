@@ -8,7 +8,7 @@ rest. The others run in one batch, or in chunks that fit the memory: the result 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
@@ -17,6 +17,8 @@ from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultist
 from torch import Tensor
 
 TRAIN_TIMESTEPS = 1000
+
+Prediction = Literal["epsilon", "sample", "v_prediction"]
 
 Predict = Callable[[Tensor, int, Tensor], Tensor]
 """(noisy (B, ...), timestep, frame indices (B,)) -> the network's prediction (B, ...)."""
@@ -44,7 +46,7 @@ class Scheduler(Protocol):
         ...
 
 
-def training_schedule(prediction_type: str = "sample") -> DDPMScheduler:
+def training_schedule(prediction_type: Prediction = "sample") -> DDPMScheduler:
     """The paper's schedule: 1000 linear steps, beta from 1e-4 to 0.02 (section 4.1)."""
     return DDPMScheduler(
         num_train_timesteps=TRAIN_TIMESTEPS,
@@ -107,8 +109,8 @@ def sample_consistent(
         """Yield the state before each of the ``last`` final timesteps, then the clean state."""
         sampler = scheduler()
         sampler.set_timesteps(steps, device=device)
-        sampler.timesteps = sampler.timesteps[len(sampler.timesteps) - last :]
-        for t in [int(t) for t in sampler.timesteps]:
+        # the sampler keeps the whole chain: multistep schedulers look their place in it up by the timestep
+        for t in timesteps[len(timesteps) - last :]:
             yield state
             prediction = predict(sampler.scale_model_input(state, t), t, which)
             noise = {"generator": [_generator(seed, t) for _ in which]} if _takes_noise(sampler) else {}
