@@ -7,7 +7,7 @@ import bpy
 from .mesh_reader import HeadError
 from .preferences import SetupError, setup_refusal
 from .recipe import RecipeError
-from .session import INTERVAL, Job, session
+from .session import Job, session
 
 BUSY = "Dimple is at work: wait, or press Cancel"
 
@@ -25,7 +25,6 @@ class JobOperator:
     """
 
     _job: Job
-    _timer: bpy.types.Timer | None = None
 
     def submit(self, context: bpy.types.Context) -> Job:
         """Start the job. Raises HeadError, RecipeError, SetupError, OSError; nothing was started then."""
@@ -41,9 +40,8 @@ class JobOperator:
             return self.execute(context)
         if not self._submitted(context):
             return {"CANCELLED"}
-        manager = context.window_manager
-        self._timer = manager.event_timer_add(INTERVAL, window=context.window)
-        manager.modal_handler_add(self)
+        session.watch(context)
+        context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -55,12 +53,12 @@ class JobOperator:
             session.step()
         if self._job.running:
             return {"PASS_THROUGH"}
-        self._remove_timer(context)
+        session.unwatch()
         return self._conclude(context)
 
-    def cancel(self, context: bpy.types.Context) -> None:
+    def cancel(self, _context: bpy.types.Context) -> None:
         """Blender ends the operator: another file is loaded, or the window closes."""
-        self._remove_timer(context)
+        session.unwatch()
         session.cancel(self._job)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -101,8 +99,3 @@ class JobOperator:
         except (OSError, ValueError) as error:
             self.report({"ERROR"}, f"The worker's result cannot be read ({error}): generate again.")
         return {"CANCELLED"}
-
-    def _remove_timer(self, context: bpy.types.Context) -> None:
-        if self._timer is not None:
-            context.window_manager.event_timer_remove(self._timer)
-            self._timer = None

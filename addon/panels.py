@@ -109,7 +109,7 @@ class DIMPLE_PT_apply(DimplePanel, bpy.types.Panel):
         layout.use_property_decorate = False
         layout.prop(settings, "bake")
         if settings.bake == "LOW_RANK":
-            layout.prop(settings, "tolerance_mm", text="Error up to (mm)")
+            layout.prop(settings, "tolerance_mm")
         layout.prop(settings, "start_frame")
         layout.prop(settings, "action")
         layout.prop(settings, "hold_last")

@@ -89,8 +89,8 @@ class ApplyOptions:
         default="FRAMES",
     )
     tolerance_mm: FloatProperty(
-        name="Largest Error",
-        description="How far, in millimetres, any vertex may be off in any frame with fewer shape keys",
+        name="Error up to (mm)",
+        description="How far any vertex may be off in any frame with fewer shape keys",
         default=0.1,
         min=0.001,
         max=10.0,

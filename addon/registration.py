@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import bpy
 from bpy.app.handlers import persistent
 
-from . import operators, panels, preferences, properties
+from . import operators, panel_operators, panels, preferences, properties
 from .session import session
 
 CLASSES = (
@@ -19,13 +19,13 @@ CLASSES = (
     operators.DIMPLE_OT_generate_again,
     operators.DIMPLE_OT_cancel,
     operators.DIMPLE_OT_apply,
-    operators.DIMPLE_OT_remove,
+    panel_operators.DIMPLE_OT_remove,
     operators.DIMPLE_OT_add_head,
     operators.DIMPLE_OT_check_setup,
-    operators.DIMPLE_OT_add_unit,
-    operators.DIMPLE_OT_remove_unit,
-    operators.DIMPLE_OT_open_log,
-    operators.DIMPLE_OT_open_preferences,
+    panel_operators.DIMPLE_OT_add_unit,
+    panel_operators.DIMPLE_OT_remove_unit,
+    panel_operators.DIMPLE_OT_open_log,
+    panel_operators.DIMPLE_OT_open_preferences,
     panels.DIMPLE_UL_units,
     panels.DIMPLE_PT_main,
     panels.DIMPLE_PT_units,

@@ -130,6 +130,7 @@ class Session:
     check: Job | None = None  # the last answer of Check Setup
     recognition: Recognition = field(default_factory=Recognition)
     registered: ExitStack = field(default_factory=ExitStack)  # what `unregister` has to undo
+    _window_timer: bpy.types.Timer | None = None
     _worker: WorkerSettings | None = None
     _client: Client | None = None
     _folder: tempfile.TemporaryDirectory[str] | None = None
@@ -188,6 +189,17 @@ class Session:
             on_step()
             time.sleep(INTERVAL / 10)
 
+    def watch(self, context: bpy.types.Context) -> None:
+        """Let the window send TIMER events to the modal operator that waits for a job."""
+        self.unwatch()
+        self._window_timer = context.window_manager.event_timer_add(INTERVAL, window=context.window)
+
+    def unwatch(self) -> None:
+        """No more TIMER events; also when the add-on is disabled while an operator waits."""
+        if self._window_timer is not None:
+            bpy.context.window_manager.event_timer_remove(self._window_timer)
+            self._window_timer = None
+
     def cancel(self, job: Job) -> None:
         """Ask for the end of a job; it is over when its state says so."""
         if job.state == "running" and self._client is not None:
@@ -214,6 +226,7 @@ class Session:
         """End the worker and remove everything that was kept."""
         if bpy.app.timers.is_registered(_tick):
             bpy.app.timers.unregister(_tick)
+        self.unwatch()
         if self._client is not None:
             self._client.close()
         if self._folder is not None:

@@ -16,7 +16,6 @@ from tests.blender.extension import PACKAGE, SCRATCH, raise_error
 bpy = pytest.importorskip("bpy")
 import addon_utils  # noqa: E402  # found only after bpy
 
-
 EXIT_STATUS = pytest.StashKey[int]()
 
 

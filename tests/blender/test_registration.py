@@ -1,5 +1,6 @@
 """Enabling and disabling leave Blender as it was."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -31,8 +32,10 @@ def traces():
 
 
 def children():
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if "fake_worker.py" in line]
+    """Command lines of this process's workers."""
+    listed = subprocess.run(["ps", "-eo", "ppid=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(maxsplit=1) for line in listed.splitlines()]
+    return [args for parent, args in rows if parent == str(os.getpid()) and "fake_worker.py" in args]
 
 
 def test_enabling_twice_leaves_nothing_behind(empty_file):
