@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
@@ -140,8 +141,12 @@ def _takes_noise(scheduler: Scheduler) -> bool:
 
 
 def _generator(seed: int, timestep: int) -> torch.Generator:
-    """The noise of one timestep is a function of seed and timestep alone, hence of no chunk or frame."""
-    return torch.Generator("cpu").manual_seed((seed << 11) + timestep & (1 << 63) - 1)
+    """The noise of one timestep is a function of seed and timestep alone, hence of no chunk or frame.
+
+    Mixed first, because torch looks at no more than 32 bits of a seed.
+    """
+    mixed = np.random.SeedSequence([seed % 2**64, timestep]).generate_state(1)
+    return torch.Generator("cpu").manual_seed(int(mixed[0]))
 
 
 def _shared_noise(seed: int, timestep: int, batch: int, shape: Sequence[int], device: torch.device) -> Tensor:
