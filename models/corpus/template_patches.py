@@ -161,7 +161,7 @@ def by_size(chain: Rows, half: HalfSkin, size: NDArray[np.float64]) -> Rows:
     """
     lengths = arc_length(chain @ half.vertices)
     fine = np.linspace(0.0, lengths[-1], 20 * len(lengths))
-    density = 1 / (along(chain, lengths, fine) @ size)
+    density = 1 / np.asarray(along(chain, lengths, fine) @ size)
     count = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(fine))])
     steps = max(2 * round(count[-1] / 2), 2)
     return along(chain, lengths, np.interp(np.linspace(0.0, count[-1], steps + 1), count, fine))

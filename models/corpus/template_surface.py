@@ -77,7 +77,7 @@ def split_quads(vertices: NDArray[np.floating], quads: NDArray[np.integer]) -> N
 
 
 def areas(points: NDArray[np.float64], triangles: NDArray[np.integer]) -> NDArray[np.float64]:
-    """(T,) areas of triangles in space (n, 3), or signed ones in the plane (n, 2), positive counter-clockwise."""
+    """(T,) areas of triangles in space (n, 3), or signed areas in the plane (n, 2)."""
     a, b, c = points[triangles].transpose(1, 0, 2)
     u, v = b - a, c - a
     if points.shape[1] == 2:
