@@ -60,7 +60,7 @@ class SmoothSpread:
 
 
 class LidContact:
-    """The lids of one eye. `margin` (C,) is the lid edge, `pairs` (P, 2) its vertices that meet: upper, lower."""
+    """The lids of one eye: `margin` (C,) is the lid edge, `pairs` (P, 2) its upper and lower vertices."""
 
     def __init__(
         self,

@@ -60,7 +60,7 @@ class Skin:
 
     @staticmethod
     def of_head(folder: Path) -> Skin:
-        """The skin of the assembled head in `folder`, with the carrier `models.corpus.assemble` left beside it."""
+        """The skin of the assembled head in `folder`; `models.corpus.assemble` left the carrier beside it."""
         head = Head.load(folder)
         carry = load_file(folder / "transfer.safetensors")
         edge = head.config["lid_edge_ring"]

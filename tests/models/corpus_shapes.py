@@ -1,4 +1,4 @@
-"""Small surfaces that stand for parts of a face, as (vertices (V, 3), triangles (T, 3)), wound to face outwards."""
+"""Small surfaces that stand for parts of a face, as (vertices (V, 3), triangles (T, 3))."""
 
 import numpy as np
 

@@ -43,7 +43,7 @@ def test_lids_at_rest_stay_at_rest(eye) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.6, 1.4])
 def test_a_full_blink_closes_whatever_the_shapes_left(eye, share) -> None:
-    vertices, contact = eye
+    vertices, _ = eye
     closed = vertices + solved(eye, half_closed(vertices, share), 1.0)[0]
     apart = np.linalg.norm(closed[PAIRS[:, 0]] - closed[PAIRS[:, 1]], axis=1)
     assert apart.max() < 1e-4
