@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from .additive import AdditiveModel, RawMotion
+from .diffusion import Prediction
 from .spiral import MeshTransform, SpiralConv
 from .topology import Level
 
@@ -36,13 +38,14 @@ class DenoiserConfig:
     modal_width: int = 512
     modal_blocks: int = 3
     target: str = "residual"  # or "raw": the deformation itself
-    prediction_type: str = "sample"  # or "epsilon", "v_prediction"; the names of diffusers
+    prediction_type: Prediction = "sample"  # or "epsilon", "v_prediction"; the names of diffusers
     neutral_scale: float = 5.0  # mm, brings the neutral's offset from the mean to order one
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DenoiserConfig:
         """Build from JSON or TOML values; lists become tuples."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**fields)
 
 
 class GatedSpiral(nn.Module):
@@ -54,6 +57,7 @@ class GatedSpiral(nn.Module):
         self.condition = nn.Linear(context, 2 * channels_out)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """x (B, V, C_in), context (B, C) -> (B, V, C_out)."""
         gate, bias = self.condition(context)[:, None, :].chunk(2, dim=2)
         return silu((1 + gate) * self.conv(x) + bias)
 
@@ -158,7 +162,7 @@ class SpiralDenoiser(nn.Module):
             for level, width in zip(hierarchy[1:], channels[1:], strict=True)
         )
         self.middle = GatedSpiral(channels[-1], channels[-1], hierarchy[-1], context)
-        self.narrow = nn.ModuleList(nn.Linear(b, a) for a, b in zip(channels, channels[1:], strict=False))
+        self.narrow = nn.ModuleList(nn.Linear(b, a) for a, b in pairwise(channels))
         self.ups = nn.ModuleList(_up(level) for level in hierarchy[1:])
         self.decoder = nn.ModuleList(
             GatedSpiral(width, width, level, context)

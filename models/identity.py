@@ -23,7 +23,7 @@ ASYMMETRIC_SHARE = 0.3
 
 
 class AsymmetricWarp:
-    """A smooth displacement of space that differs between the sides of a face: a shear and a few soft bumps."""
+    """A smooth displacement of space, unlike on the two sides of a face: a shear and a few soft bumps."""
 
     def __init__(self, random: np.random.Generator) -> None:
         # mm per mm of distance from the midplane: one side of the face higher, deeper, wider by about 1 mm

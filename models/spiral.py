@@ -8,6 +8,8 @@ a buffer that stays in cache, and gathered again in the backward pass instead of
 
 from __future__ import annotations
 
+import warnings
+
 import scipy.sparse as scipy_sparse
 import torch
 from torch import Tensor, nn
@@ -97,16 +99,21 @@ class MeshTransform(nn.Module):
     def __init__(self, matrix: scipy_sparse.csr_matrix) -> None:
         super().__init__()
         for name, m in (("forward_matrix", matrix), ("backward_matrix", scipy_sparse.csr_matrix(matrix.T))):
-            csr = torch.sparse_csr_tensor(
-                torch.from_numpy(m.indptr).long(),
-                torch.from_numpy(m.indices).long(),
-                torch.from_numpy(m.data).float(),
-                size=m.shape,
-                check_invariants=False,
-            )
-            self.register_buffer(name, csr, persistent=False)
+            self.register_buffer(name, _csr_tensor(m), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, V, C) -> (B, V', C). Products in float32: sparse kernels know no bfloat16 on a CPU."""
         out = _Sparse.apply(x.float(), self.forward_matrix, self.backward_matrix)
         return out.to(x.dtype)  # type: ignore[no-any-return]
+
+
+def _csr_tensor(matrix: scipy_sparse.csr_matrix) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(matrix.indptr).long(),
+            torch.from_numpy(matrix.indices).long(),
+            torch.from_numpy(matrix.data).float(),
+            size=matrix.shape,
+            check_invariants=False,
+        )

@@ -102,13 +102,13 @@ def mesh_hierarchy(
     fine = Level(vertices, triangles, spiral_indices(triangles, vertices, length), None, None)
     hierarchy = [fine]
     for _ in range(levels - 1):
-        points, faces, collapses = fast_simplification.simplify(
-            fine.vertices, fine.triangles, target_reduction=1.0 - factor, return_collapses=True
+        double = fine.vertices.astype(np.float64)
+        *_, collapses = fast_simplification.simplify(
+            double, fine.triangles, target_reduction=1.0 - factor, return_collapses=True
         )
-        _, _, coarse_of_fine = fast_simplification.replay_simplification(
-            fine.vertices, fine.triangles, collapses
-        )
-        points, faces = np.asarray(points, np.float32), np.asarray(faces, np.int32)
+        simplified = fast_simplification.replay_simplification(double, fine.triangles, collapses)
+        points, faces = np.asarray(simplified[0], np.float32), np.asarray(simplified[1], np.int32)
+        coarse_of_fine = simplified[2]
         up = _barycentric(fine.vertices, points, faces, np.asarray(coarse_of_fine))
         down = sp.csr_matrix(up.T)
         weight = np.asarray(down.sum(axis=1)).ravel()
@@ -132,7 +132,7 @@ def _barycentric(
         shape=(vertex_count, len(faces)),
     )
     adjacency = ((touches @ touches.T) > 0).astype(np.float32)
-    near = sp.csr_matrix(((adjacency @ touches) > 0))[coarse_of_fine]
+    near = sp.csr_matrix((adjacency @ touches) > 0)[coarse_of_fine]
     rows = np.repeat(np.arange(len(fine)), np.diff(near.indptr))
     corners = coarse[faces[near.indices]]
     weights = _closest_barycentric(fine[rows], corners)
@@ -178,4 +178,4 @@ def graph_laplacian(triangles: Ints, vertex_count: int) -> sp.csr_matrix:
     adjacency = sp.csr_matrix((ones, (edges[:, 0], edges[:, 1])), shape=(vertex_count, vertex_count))
     adjacency.data[:] = 1
     degree = np.maximum(np.asarray(adjacency.sum(axis=1)).ravel(), 1)
-    return sp.csr_matrix(sp.identity(vertex_count, np.float32) - sp.diags(1 / degree) @ adjacency)
+    return sp.csr_matrix(sp.diags(np.ones(vertex_count, np.float32)) - sp.diags(1 / degree) @ adjacency)

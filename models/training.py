@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .additive import AdditiveModel, RawMotion
+from .additive import AdditiveModel
 from .additive_fit import Mirror, fit_additive, fit_identity_motion, frame_weight
 from .animate_me import AnimateMe, identity_solver
 from .corpus.cache import FrameCache
@@ -296,6 +296,7 @@ class ModalPath(nn.Module):
     def forward(
         self, noisy: Tensor, timestep: Tensor, alpha_bar: Tensor, stage: Tensor, identity: Tensor
     ) -> Tensor:
+        """Estimate of the clean coordinates (B, R); see ModalDenoiser."""
         context = self.context(torch.cat([time_features(timestep), stage, identity], dim=1))
         expected = self.target.expected(stage, identity)
         return self.modal(noisy, alpha_bar[:, None], expected, self.target.residual_std, context)
@@ -317,6 +318,7 @@ class WholeNetwork(nn.Module):
         offsets: Tensor,
         coefficients: Tensor,
     ) -> Tensor:
+        """Prediction (B, V, 3); offsets (P, V, 3) and coefficients (P, I) of the P people, in order."""
         each = len(noisy) // len(offsets)
         identity = self.model.identity_code(offsets, coefficients).repeat_interleave(each, dim=0)
         return self.model(noisy, timestep, alpha_bar, stage, offsets.repeat_interleave(each, dim=0), identity)
