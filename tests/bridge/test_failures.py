@@ -50,7 +50,7 @@ def test_a_failed_job_is_explained_and_the_next_one_works(
     ("mischief", "kind", "said"),
     [
         ("exit", "died", "exit code 1"),
-        ("silence", "setup", "within 2 seconds"),
+        ("silence", "setup", "within 3 seconds"),
         ("garbage", "protocol", "Welcome to this Python!"),
         ("endless line", "protocol", "limit"),
         ("other version", "protocol", "version 99"),
@@ -60,7 +60,7 @@ def test_a_failed_job_is_explained_and_the_next_one_works(
 def test_a_worker_that_does_not_get_ready(
     tmp_path: Path, make_client: MakeClient, mischief: str, kind: str, said: str
 ) -> None:
-    patience = {"ready_timeout": 2.0} if mischief == "silence" else {}
+    patience = {"ready_timeout": 3.0} if mischief == "silence" else {}
     client = make_client(scripted(str(tmp_path / "marker"), mischief), **patience)
     failed = run(client, job("1", "steps"))
     assert isinstance(failed, Failed)
