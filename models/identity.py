@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .head import Head
+from .parts import sphere_centre
 
 Floats = NDArray[np.float32]
 
@@ -20,6 +21,9 @@ LARGEST_COEFFICIENT = 2.5
 """Sigmas: rarer faces look like nobody."""
 ASYMMETRIC_SHARE = 0.3
 """Share of people whose two halves differ by a smooth warp of 1 to 2 mm."""
+
+EYE_CLEARANCE = 0.25
+"""mm between an eyeball and the skin that lies on it."""
 
 
 class AsymmetricWarp:
@@ -46,6 +50,23 @@ def sample_coefficients(modes: int, random: np.random.Generator) -> Floats:
     return np.clip(drawn, -LARGEST_COEFFICIENT, LARGEST_COEFFICIENT).astype(np.float32)
 
 
+def clear_of_eyes(head: Head, neutral: Floats) -> Floats:
+    """Neutral (V, 3), mm, with the skin that an eyeball would pierce (sockets, mostly) laid upon it."""
+    skin = np.arange(head.skin_vertices)
+    sclera = head.faces[head.face_material == head.config["material_names"].index("sclera")]
+    cleared = neutral.copy()
+    for side in ("eye_left", "eye_right"):
+        start, end = head.parts[side]
+        globe = np.unique(sclera[(sclera >= start) & (sclera < end)])
+        centre = sphere_centre(neutral[globe])
+        radius = np.linalg.norm(neutral[globe] - centre, axis=1).mean() + EYE_CLEARANCE
+        arms = neutral[skin] - centre
+        distance = np.linalg.norm(arms, axis=1)
+        pierced = skin[distance < radius]
+        cleared[pierced] = centre + arms[pierced] * (radius / distance[pierced])[:, None]
+    return cleared
+
+
 def sample_identity(head: Head, seed: int) -> Floats:
     """Neutral vertices (V, 3), mm, of person ``seed`` (any integer); eyes and teeth included."""
     random = np.random.default_rng([FIRST_SEED, abs(seed), seed < 0])
@@ -53,4 +74,4 @@ def sample_identity(head: Head, seed: int) -> Floats:
     neutral = head.neutral_vertices + np.tensordot(coefficients, head.identity_basis, axes=1)
     if random.random() < ASYMMETRIC_SHARE:
         neutral = neutral + AsymmetricWarp(random)(neutral)
-    return neutral.astype(np.float32)
+    return clear_of_eyes(head, neutral.astype(np.float32)) if head.parts else neutral.astype(np.float32)
