@@ -13,7 +13,8 @@ from scipy import sparse
 from scipy.spatial import KDTree
 
 from .ict import SKIN_VERTICES, VERTEX_REGIONS
-from .template_mesh import MATERIALS, SKIN, SOCKET, build_half, mirrored
+from .template_mesh import MATERIALS, SKIN, SOCKET, build_half
+from .template_mirror import mirrored
 from .template_rings import EYE_DISTANCES, EYE_LEVELS, MOUTH_DISTANCES, MOUTH_LEVELS
 from .template_surface import split_quads
 from .template_uv import FREE_CORNER, unwrap
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .ict import ICT
-    from .template_mesh import Mesh
+    from .template_mirror import Mesh
     from .template_surface import HalfSkin
 
 FLOW_PREFIX = "flow_"

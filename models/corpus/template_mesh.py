@@ -1,15 +1,13 @@
-"""The skin of the Dimple head as one quad mesh: rings, patches between them, and the mirror image."""
+"""The left half of the Dimple head's skin as one quad mesh: rings and the patches between them."""
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
-from .ict import SKIN_VERTICES, VERTEX_REGIONS
+from .ict import VERTEX_REGIONS
 from .template_curves import ABOVE_BROW, BROW, NASOLABIAL, draw
 from .template_distance import outer_piece, piece_with
 from .template_patches import (
@@ -68,78 +66,130 @@ class HalfMesh:
     """Point indices of the flow lines, from the midline on."""
 
 
-@dataclass(frozen=True)
-class Mesh:
-    """The whole skin; see `template.SkinTemplate` for the meaning of the arrays."""
+@dataclass
+class _Assembly:
+    """Points and faces collected so far; points are shared by number, never by place."""
 
-    faces: NDArray[np.int64]
-    transfer: Rows
-    """(V, 14062)"""
-    mirror: NDArray[np.int64]
-    eye_rings: NDArray[np.int64]
-    mouth_rings: NDArray[np.int64]
-    face_material: NDArray[np.int16]
-    flow_lines: dict[str, NDArray[np.int64]]
+    points: list[Rows] = field(default_factory=list)
+    faces: list[NDArray[np.int64]] = field(default_factory=list)
+    materials: list[int] = field(default_factory=list)
+    total: int = 0
+
+    def add(self, points: Rows) -> NDArray[np.int64]:
+        """The numbers of new points."""
+        self.points.append(points)
+        self.total += count(points)
+        return np.arange(self.total - count(points), self.total)
+
+    def fill(self, faces: NDArray[np.int64], material: int) -> None:
+        """New faces (F, 4) between points added before."""
+        self.faces.append(faces)
+        self.materials += [material] * len(faces)
+
+
+@dataclass(frozen=True)
+class _Opening:
+    """The rings of an eye or the mouth with the numbers (R, C) of their points."""
+
+    rings: Rings
+    numbers: NDArray[np.int64]
 
 
 def build_half(ict: ICT) -> HalfMesh:
     """Draw the rings, fill the rest with quads, weld both by identity."""
     half = half_skin(ict)
     eye_grid, mouth_grid = opening_grids(half, ict.faces)
-    eye, mouth = eye_rings(half, eye_grid), mouth_rings(half, mouth_grid)
-    size = _size_field(half, eye, mouth)
-    points = [*eye.points, *mouth.points]
-    counts = np.cumsum([0] + [count(part) for part in points])
-    numbers = [np.arange(a, b) for a, b in itertools.pairwise(counts)]
-    eye_numbers, mouth_numbers = np.array(numbers[: len(eye.points)]), np.array(numbers[len(eye.points) :])
-    closed = np.concatenate([eye_numbers, eye_numbers[:, :1]], axis=1)
-    faces = [_strips(closed[: SOCKET_STRIPS + 1]), _strips(closed[SOCKET_STRIPS:])]
-    faces += [_strips(mouth_numbers[: MOUTH_STRIPS + 1]), _strips(mouth_numbers[MOUTH_STRIPS:])]
-    materials = [SOCKET, SKIN, MOUTH, SKIN, SKIN, MOUTH, SOCKET]
-    total = int(counts[-1])
+    drawn = eye_rings(half, eye_grid), mouth_rings(half, mouth_grid)
+    size = _size_field(half, *drawn)
+    above, inside, below, neck = (by_size(chain, half, size) for chain in _outline(half, drawn[1]))
 
-    def add(part: Rows) -> NDArray[np.int64]:
-        nonlocal total
-        points.append(part)
-        total += count(part)
-        return np.arange(total - count(part), total)
-
-    above, inside, below, neck = (by_size(chain, half, size) for chain in _outline(half, mouth))
-    eye_curve, socket_curve = (
-        np.resize(eye_grid.loop(k), eye_grid.loops.shape[1] + 1) for k in (EXTERIOR_EYE_LOOP, SOCKET_LOOP)
+    mesh = _Assembly()
+    eye, mouth = (_Opening(rings, np.array([mesh.add(ring) for ring in rings.points])) for rings in drawn)
+    _fill_strips(mesh, eye, SOCKET_STRIPS, SOCKET)
+    _fill_strips(mesh, mouth, MOUTH_STRIPS, MOUTH)
+    flow_lines = _fill_exterior(mesh, half, size, eye, mouth, (above[:-1], below[1:], neck[1:-1]))
+    _fill_bag(mesh, half, size, mouth, inside[1:-1])
+    _fill_socket(mesh, half, size, eye)
+    return HalfMesh(
+        half,
+        stack(mesh.points),
+        np.concatenate(mesh.faces),
+        eye.numbers,
+        mouth.numbers,
+        np.array(mesh.materials, np.int16),
+        flow_lines,
     )
-    lip_curve, bag_curve = mouth_grid.loop(EXTERIOR_LIP_LOOP), mouth_grid.loop(BAG_LOOP)
 
-    exterior = flatten(half, outer_piece(half, [eye_curve, lip_curve]), _extremes(half, half.midline))
-    chains = [above[:-1], mouth.points[-1], below[1:], neck[1:-1]]
-    outline = np.concatenate([add(above[:-1]), mouth_numbers[-1], add(below[1:]), add(neck[1:-1])])
-    rim = stack(chains)
-    curves = [draw(exterior, controls, size, rim, loose_end=loose) for controls, loose in FLOW_LINES.values()]
-    fresh, quads = mesh_patch(exterior, size, rim, [eye.points[-1]], curves)
-    inner = [add(curve.inner) for curve in curves]
+
+def _fill_strips(mesh: _Assembly, opening: _Opening, hidden: int, material: int) -> None:
+    """Quads between consecutive rings, which run clockwise seen from outside; the first `hidden` strips are
+    out of sight."""
+    rings = opening.numbers
+    if opening.rings.closed:
+        rings = np.concatenate([rings, rings[:, :1]], axis=1)
+    inner, outer = rings[:-1], rings[1:]
+    quads = np.stack([inner[:, :-1], inner[:, 1:], outer[:, 1:], outer[:, :-1]], axis=-1)
+    mesh.fill(quads[:hidden].reshape(-1, 4), material)
+    mesh.fill(quads[hidden:].reshape(-1, 4), SKIN)
+
+
+def _fill_exterior(
+    mesh: _Assembly,
+    half: HalfSkin,
+    size: NDArray[np.float64],
+    eye: _Opening,
+    mouth: _Opening,
+    borders: tuple[Rows, Rows, Rows],
+) -> dict[str, NDArray[np.int64]]:
+    """Everything seen outside the rings; returns the points of the flow lines."""
+    eye_curve, lip_curve = _closed(eye, EXTERIOR_EYE_LOOP), mouth.rings.grid.loop(EXTERIOR_LIP_LOOP)
+    flat = flatten(half, outer_piece(half, [eye_curve, lip_curve]), _extremes(half, half.midline))
+    above, below, neck = borders
+    rim = stack([above, mouth.rings.points[-1], below, neck])
+    outline = np.concatenate([mesh.add(above), mouth.numbers[-1], mesh.add(below), mesh.add(neck)])
+    curves = [draw(flat, controls, size, rim, loose_end=loose) for controls, loose in FLOW_LINES.values()]
+    fresh, quads = mesh_patch(flat, size, rim, [eye.rings.points[-1]], curves)
+    inner = [mesh.add(curve.inner) for curve in curves]
+    mesh.fill(np.concatenate([outline, eye.numbers[-1], *inner, mesh.add(fresh), [-1]])[quads], SKIN)
     ends = [[end for end in (curve.start, curve.end) if end is not None] for curve in curves]
-    flow_lines = {
+    return {
         name: np.concatenate([outline[end[:1]], part, outline[end[1:]]])
         for name, end, part in zip(FLOW_LINES, ends, inner, strict=True)
     }
-    faces.append(np.concatenate([outline, eye_numbers[-1], *inner, add(fresh), [-1]])[quads])
 
-    bag_vertex = int(np.argmin(half.vertices[:, 2] + 1e3 * ~_region(half, "mouth socket")))
-    bag = flatten(half, piece_with(half, [bag_curve], bag_vertex), (int(bag_curve[0]), int(bag_curve[-1])))
-    outline = np.concatenate([mouth_numbers[0][:1], add(inside[1:-1]), mouth_numbers[0][:0:-1]])
-    chain = stack([mouth.points[0][:1], inside[1:-1], mouth.points[0][:0:-1]])
-    fresh, quads = mesh_patch(bag, size, chain)
-    faces.append(np.concatenate([outline, add(fresh), [-1]])[quads])
 
-    pole = int(np.argmin(half.vertices[:, 2] + 1e3 * ~_region(half, "eye socket left")))
-    opposite = (int(socket_curve[0]), int(socket_curve[len(socket_curve) // 2]))
-    socket = flatten(half, piece_with(half, [socket_curve], pole), opposite)
-    fresh, quads = mesh_patch(socket, size, eye.points[0])
-    faces.append(np.concatenate([eye_numbers[0], add(fresh), [-1]])[quads])
-    material = np.repeat(materials, [len(part) for part in faces]).astype(np.int16)
-    return HalfMesh(
-        half, stack(points), np.concatenate(faces), eye_numbers, mouth_numbers, material, flow_lines
+def _fill_bag(
+    mesh: _Assembly, half: HalfSkin, size: NDArray[np.float64], mouth: _Opening, midline: Rows
+) -> None:
+    """The back of the mouth: behind the innermost ring, and `midline` between that ring's ends."""
+    curve = mouth.rings.grid.loop(BAG_LOOP)
+    flat = flatten(
+        half, piece_with(half, [curve], _rearmost(half, "mouth socket")), (int(curve[0]), int(curve[-1]))
     )
+    ring, numbers = mouth.rings.points[0], mouth.numbers[0]
+    outline = np.concatenate([numbers[:1], mesh.add(midline), numbers[:0:-1]])
+    fresh, quads = mesh_patch(flat, size, stack([ring[:1], midline, ring[:0:-1]]))
+    mesh.fill(np.concatenate([outline, mesh.add(fresh), [-1]])[quads], MOUTH)
+
+
+def _fill_socket(mesh: _Assembly, half: HalfSkin, size: NDArray[np.float64], eye: _Opening) -> None:
+    """The back of the eye socket, behind the innermost ring."""
+    curve = _closed(eye, SOCKET_LOOP)
+    opposite = (int(curve[0]), int(curve[len(curve) // 2]))
+    flat = flatten(half, piece_with(half, [curve], _rearmost(half, "eye socket left")), opposite)
+    fresh, quads = mesh_patch(flat, size, eye.rings.points[0])
+    mesh.fill(np.concatenate([eye.numbers[0], mesh.add(fresh), [-1]])[quads], SOCKET)
+
+
+def _closed(opening: _Opening, loop: int) -> NDArray[np.int64]:
+    """A loop of the grid with its first vertex repeated at the end."""
+    vertices = opening.rings.grid.loop(loop)
+    return np.append(vertices, vertices[0])
+
+
+def _rearmost(half: HalfSkin, region: str) -> int:
+    members = np.flatnonzero(_region(half, region))
+    return int(members[np.argmin(half.vertices[members, 2])])
 
 
 def _region(half: HalfSkin, name: str) -> NDArray[np.bool_]:
@@ -195,73 +245,3 @@ def _outline(half: HalfSkin, mouth: Rings) -> tuple[Rows, Rows, Rows, Rows]:
     inner_upper, inner_lower = (mouth.points[0] @ position)[[0, -1]]
     above, inside = between(0.0, outer_upper), between(inner_upper, inner_lower)
     return above, inside, between(outer_lower, len(midline) - 1.0), vertex_rows(neck, total)
-
-
-def _strips(rings: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Quads between consecutive rings (R, C) of the same columns, which run clockwise seen from outside."""
-    inner, outer = rings[:-1], rings[1:]
-    return np.stack([inner[:, :-1], inner[:, 1:], outer[:, 1:], outer[:, :-1]], axis=-1).reshape(-1, 4)
-
-
-def mirrored(mesh: HalfMesh) -> Mesh:
-    """Both halves in one mesh: the left half with the midline first, then the right without it."""
-    mesh, bridged = _without_flat_corners(mesh)
-    half, total = mesh.half, count(mesh.points)
-    on_midline = _on_midline(mesh)
-    other = np.flatnonzero(~on_midline)
-    number = np.append(np.arange(total), -1)
-    number[other] = total + np.arange(len(other))
-    mirror = np.concatenate([number[:-1], other])
-    order = np.where(mesh.faces[:, 3:] < 0, [0, 2, 1, 3], [0, 3, 2, 1])
-    faces = mesh.faces.copy()
-    faces[bridged, 1] = mirror[faces[bridged, 3]]
-    right = number[np.take_along_axis(mesh.faces, order, axis=1)][~bridged]
-    carriers = [
-        sparse.csr_matrix(
-            (np.ones(len(target)), (np.arange(len(target)), target)), shape=(len(target), SKIN_VERTICES)
-        )
-        for target in (half.left, half.right)
-    ]
-    transfer = stack([mesh.points @ carriers[0], mesh.points[other] @ carriers[1]])
-    mouth = np.concatenate([mesh.mouth, mirror[mesh.mouth[:, -2:0:-1]]], axis=1)
-    eyes = np.stack([mesh.eye, mirror[mesh.eye]])
-    material = np.concatenate([mesh.face_material, mesh.face_material[~bridged]])
-    lines = {name: np.concatenate([mirror[line[:0:-1]], line]) for name, line in mesh.flow_lines.items()}
-    return Mesh(np.concatenate([faces, right]), transfer, mirror, eyes, mouth, material, lines)
-
-
-def _on_midline(mesh: HalfMesh) -> NDArray[np.bool_]:
-    return np.asarray(np.abs(mesh.points @ mesh.half.vertices[:, 0]) == 0.0)
-
-
-def _without_flat_corners(mesh: HalfMesh) -> tuple[HalfMesh, NDArray[np.bool_]]:
-    """Drop the midline points that are the flat corner of a single quad: with its mirror image the quad
-    becomes one across the midline. Such quads are turned so that corner 1 was the dropped one, and told by
-    the mask (F,). The mouth bag keeps its points: its texture seam follows the midline."""
-    total = count(mesh.points)
-    on_midline = np.append(_on_midline(mesh), False)
-    used = np.bincount(mesh.faces[mesh.faces >= 0], minlength=total)
-    flat = np.append(used == 1, False)[mesh.faces]
-    for neighbour in (1, -1):
-        flat &= on_midline[np.roll(mesh.faces, neighbour, axis=1)]
-    flat &= on_midline[mesh.faces] & (mesh.faces[:, 3:] >= 0) & (mesh.face_material == SKIN)[:, None]
-    bridged = flat.any(axis=1)
-    dropped = mesh.faces[flat]
-    turned = mesh.faces.copy()
-    for face in np.flatnonzero(bridged):
-        turned[face] = np.roll(turned[face], 1 - int(np.argmax(flat[face])))
-    kept = np.setdiff1d(np.arange(total), dropped)
-    number = np.full(total + 1, -1)
-    number[kept] = np.arange(len(kept))
-    return (
-        HalfMesh(
-            mesh.half,
-            mesh.points[kept],
-            number[turned],
-            number[mesh.eye],
-            number[mesh.mouth],
-            mesh.face_material,
-            {name: number[line] for name, line in mesh.flow_lines.items()},
-        ),
-        bridged,
-    )
