@@ -50,12 +50,13 @@ def run(client: Client, request: HeadRequest) -> Last:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that is dead and waits for its parent does not."""
+    """Whether any thread of a process runs; one that is dead and waits for its parent does not."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        threads = [thread.read_text() for thread in Path(f"/proc/{pid}/task").glob("*/stat")]
     except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in "ZX"
+        return is_alive(pid)  # a thread ended while we looked
+    states = [text.rpartition(")")[2].split()[0] for text in threads]
+    return len(states) > 1 or states not in ([], ["Z"], ["X"])
 
 
 def wait_for_exit(pid: int, seconds: float) -> bool:

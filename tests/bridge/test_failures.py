@@ -14,7 +14,7 @@ import pytest
 from bridge.client import Client
 from bridge.protocol import Cancelled, Done, Failed, HeadRequest, Progress
 
-from .conftest import is_alive, job, last_of, poll_until, run, scripted
+from .conftest import is_alive, job, last_of, poll_until, run, scripted, wait_for_exit
 
 MakeClient = Callable[..., Client]
 
@@ -129,9 +129,7 @@ def test_a_worker_killed_while_idle_is_replaced_without_a_word(client: Client, p
     before = run(client, job("1", "steps"))
     assert isinstance(before, Done)
     os.kill(before.info["pid"], signal.SIGKILL)
-    deadline = time.monotonic() + 5.0
-    while is_alive(before.info["pid"]) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    assert wait_for_exit(before.info["pid"], seconds=10.0)
     if polled:
         assert client.poll() == []
         assert client.state == "dead"

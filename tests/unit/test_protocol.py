@@ -150,9 +150,9 @@ def test_every_kind_of_failure_tells_the_artist_what_to_do() -> None:
     assert len(set(protocol.ARTIST_TEXT.values())) == len(kinds)
 
 
-def test_fingerprint_is_the_count_and_the_hash_of_the_triangles() -> None:
-    triangles = struct.pack("<6i", 0, 1, 2, 0, 2, 3)
-    assert protocol.fingerprint(4, triangles) == f"4-{hashlib.sha256(triangles).hexdigest()}"
-    assert protocol.fingerprint(5, triangles) != protocol.fingerprint(4, triangles)
-    with pytest.raises(ValueError, match="whole triangles"):
-        protocol.fingerprint(4, triangles[:-4])
+def test_fingerprint_is_the_count_and_the_hash_of_the_edges() -> None:
+    edges = struct.pack("<6i", 0, 1, 0, 2, 1, 2)
+    assert protocol.fingerprint(3, edges) == f"3-{hashlib.sha256(edges).hexdigest()[:32]}"
+    assert protocol.fingerprint(4, edges) != protocol.fingerprint(3, edges)
+    with pytest.raises(ValueError, match="whole edges"):
+        protocol.fingerprint(3, edges[:-4])
