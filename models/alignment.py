@@ -11,6 +11,9 @@ from .errors import InputError
 
 Floats = NDArray[np.float32]
 
+EXTENT = 1e-6
+"""Smallest extent of a head, relative to its distance from the origin, that float32 can tell from none."""
+
 
 @dataclass(frozen=True)
 class Similarity:
@@ -40,13 +43,13 @@ def similarity_to(model: Floats, vertices: Floats, weights: Floats | None = None
     source_mean, target_mean = weight @ source, weight @ target
     source, target = source - source_mean, target - target_mean
     variance = float((weight[:, None] * source**2).sum())
-    if not variance > 0:
+    if not variance > EXTENT**2 * float(np.square(vertices.astype(np.float64)).sum(axis=1).mean()):
         raise InputError("All vertices of the head lie in one point: there is no face to animate.")
     u, singular, vt = np.linalg.svd((weight[:, None] * target).T @ source)
     sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
     rotation = (u * sign) @ vt
     scale = float((singular * sign).sum() / variance)
-    if not scale > 0:
+    if not scale > 0 or singular[1] < EXTENT * singular[0]:
         raise InputError("The head is flat or turned inside out: its shape cannot be aligned with a face.")
     translation = target_mean - scale * rotation @ source_mean
     return Similarity(scale, rotation.astype(np.float32), translation.astype(np.float32))

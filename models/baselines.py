@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .additive import AdditiveModel
 from .alignment import similarity_to
 from .animate_me import AnimateMe
 from .corpus.cache import FrameCache
@@ -48,8 +49,9 @@ class Baselines:
         """Deformations (K, V, 3), mm in the person's own space, of each baseline by name.
 
         ``zero``: nothing moves. ``linear_blendshape``: the label's class mean times the intensity.
-        ``additive``: the model's own additive part alone, blind to the identity. ``deformation_transfer``:
-        the generic units re-solved on the person and added up. ``transferred_blendshape``: the class mean
+        ``additive``: the model's own additive part alone, blind to the identity. ``personal_additive``: what
+        its closed-form regression expects of this person on top. ``deformation_transfer``: the generic
+        units re-solved on the person and added up. ``transferred_blendshape``: the class mean
         re-solved on the person. neutral_skin (V, 3), signal (K, M).
         """
         head = self.model.head
@@ -57,23 +59,40 @@ class Baselines:
         personal = self.transfer(neutral_skin)
         own_blendshape = personal[signal.shape[1] + list(self.blendshapes).index(label)]
         intensity, _ = intensity_along(signal, parse_expression(label))
-        return {
+        model_space = {
             "zero": np.zeros((len(signal), *neutral_skin.shape), np.float32),
-            "linear_blendshape": similarity.invert_vectors(
-                intensity[:, None, None] * self.blendshapes[label]
-            ),
-            "additive": similarity.invert_vectors(additive_motion(self.model, signal)),
+            "linear_blendshape": intensity[:, None, None] * self.blendshapes[label],
+            "additive": additive_motion(self.model, signal),
+            "personal_additive": personal_motion(self.model, similarity.apply(neutral_skin), signal),
+        }
+        return {name: similarity.invert_vectors(motion) for name, motion in model_space.items()} | {
             "deformation_transfer": np.tensordot(signal, personal[: signal.shape[1]], axes=1),
             "transferred_blendshape": intensity[:, None, None] * own_blendshape,
         }
 
 
+@torch.inference_mode()
 def additive_motion(model: AnimateMe, signal: Floats) -> Floats:
     """(K, V, 3) mm in model space: what the model shows when its network adds nothing (y = 0)."""
     stage = torch.from_numpy(signal).to(model.device)
     nothing = torch.zeros(len(signal), model.head.skin_vertices, 3, device=model.device)
-    with torch.inference_mode():
-        return model.denoiser.target.absolute(nothing, stage).float().cpu().numpy()
+    return model.denoiser.target.absolute(nothing, stage).float().cpu().numpy()
+
+
+@torch.inference_mode()
+def personal_motion(model: AnimateMe, neutral_skin: Floats, signal: Floats) -> Floats:
+    """(K, V, 3) mm in model space: the additive model and what it expects of the person, no network.
+
+    neutral_skin (V, 3) in model space. A raw target expects nothing of anybody: no motion.
+    """
+    target = model.denoiser.target
+    if not isinstance(target, AdditiveModel):
+        return additive_motion(model, signal)
+    stage = torch.from_numpy(signal).to(model.device)
+    offset = neutral_skin - model.head.neutral_vertices[: model.head.skin_vertices]
+    coefficients = torch.from_numpy(model.identity_solver(offset)).to(model.device)
+    y = target.expand(target.expected(stage, coefficients.expand(len(stage), -1)))
+    return target.absolute(y, stage).float().cpu().numpy()
 
 
 def intensity_along(stages: Floats, mixture: Floats) -> tuple[Floats, NDArray[np.bool_]]:

@@ -105,7 +105,7 @@ class Comparison:
         frames = max(len(answer.frames) for answer in asked.values())
         return len(mine) < len(asked) or any(len(answer.frames) < frames for answer in mine.values())
 
-    def _residual_ratio(self, mine: Mapping[int, Answer]) -> float:
+    def _residual_ratio(self, mine: Mapping[int, Answer]) -> float | None:
         """Generated residual over the reference's, on the same requests and frames."""
         reference = self.answers[REFERENCE]
         own = sum(float(answer.residual.sum()) for answer in mine.values())
@@ -124,12 +124,12 @@ def _common(answer: Answer, part: Answer) -> NDArray[np.bool_]:
     return np.isin(answer.frames, part.frames)
 
 
-def pooled_ratio(pairs: Iterable[tuple[float, float]]) -> float:
-    """Ratio of root mean squares over many (measured, true) mean squares; NaN where there is none."""
+def pooled_ratio(pairs: Iterable[tuple[float, float]]) -> float | None:
+    """Ratio of root mean squares over many (measured, true) mean squares."""
     measured, true = np.array(list(pairs)).mean(axis=0)
     return figure(root_ratio(float(measured), float(true)))
 
 
-def figure(value: float | np.floating) -> float:
-    """Rounded for a table: four decimals of a millimetre or a ratio are more than anybody can use."""
-    return round(float(value), 4)
+def figure(value: float | np.floating) -> float | None:
+    """Rounded for a table: four decimals of a millimetre or a ratio are enough. None for no number."""
+    return round(float(value), 4) if np.isfinite(value) else None

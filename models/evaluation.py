@@ -27,7 +27,14 @@ from .metrics import FaceRegion
 MEAN_FRAMES = (8, 9, 10, 22, 23, 24, 37, 38, 39)
 """Frames of the row that averages many seeds: early, middle and apex, three in a row for the jitter."""
 PAPER_FRAMES = (20, 21, 22, 37, 38, 39)
-COMPARED = ("linear_blendshape", "additive", "deformation_transfer", "true_mean", "ours")
+COMPARED = (
+    "linear_blendshape",
+    "additive",
+    "personal_additive",
+    "deformation_transfer",
+    "true_mean",
+    "ours",
+)
 """Methods whose error is repeated beside a row that covers a part only."""
 
 

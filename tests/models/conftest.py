@@ -1,4 +1,4 @@
-"""A tiny model, trained once for all tests of the models: 642 vertices, a minute of one core."""
+"""A tiny model, trained once for all tests of the models: 642 vertices, a few seconds of an idle core."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def prepare(folder: Path, modal_steps: int, joint_steps: int) -> TinyRun:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
-    run = prepare(tmp_path_factory.mktemp("trained"), modal_steps=1500, joint_steps=30)
+    run = prepare(tmp_path_factory.mktemp("trained"), modal_steps=800, joint_steps=20)
     train_animate_me(TrainingConfig.read(run.config))
     return run
 
