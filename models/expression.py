@@ -154,7 +154,7 @@ def parse_expression(text: str) -> NDArray[np.float32]:
     Raises InputError for an unknown name, naming the closest known ones, and for a weight out of range.
     """
     name, separator, weight_text = (part.strip() for part in text.partition("="))
-    weight = _weight(name, weight_text) if separator else 1.0
+    weight = parse_weight(name, weight_text) if separator else 1.0
     stage = np.zeros(len(UNIT_NAMES), np.float32)
     for unit, unit_weight in _mixture_named(name).items():
         stage[UNIT_INDEX[unit]] = weight * unit_weight
@@ -242,7 +242,8 @@ def _mixture_named(name: str) -> Mapping[str, float]:
     return PRESETS[key] if key in PRESETS else _unit_weights({key: 1.0})
 
 
-def _weight(name: str, text: str) -> float:
+def parse_weight(name: str, text: str) -> float:
+    """The weight an artist wrote for `name`. Raises InputError unless it is a number from 0 to 1.5."""
     try:
         weight = float(text)
     except ValueError:
