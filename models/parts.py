@@ -16,13 +16,34 @@ from .head import Head
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+Ints = NDArray[np.int32]
 
 JAW_UNITS = ("jawOpen", "jawForward", "jawLeft", "jawRight")
 JAW_PARTS = ("teeth_lower", "tongue")
+LID_CLEARANCE = 0.25
+"""mm between an eyeball and the skin that lies on it."""
 JAW_EVIDENCE = 0.3
 """Skin with at least this ``jaw_weight`` is asked where the jaw went."""
 JAW_RIDGE = 30.0
 """mm^2; how much motion of that skin, summed in squares, a unit has to explain before it is believed."""
+
+
+def clear_of_eyes(head: Head, neutral_vertices: Floats) -> Floats:
+    """(V, 3) the neutral with skin that its eyeballs pierce laid on them, in model space.
+
+    Identity modes move lids and eyeballs together, but not so exactly that no sum of them makes them cross.
+    """
+    cleared = neutral_vertices.copy()
+    skin = cleared[: head.skin_vertices]
+    for side in ("left", "right"):
+        globe = neutral_vertices[_globe(head, side)]
+        centre = sphere_centre(globe)
+        floor = np.linalg.norm(globe - centre, axis=1).mean() + LID_CLEARANCE
+        arms = skin - centre
+        distance = np.linalg.norm(arms, axis=1)
+        pierced = distance < floor
+        skin[pierced] = centre + arms[pierced] * (floor / distance[pierced])[:, None]
+    return cleared
 
 
 def follow(
@@ -42,11 +63,14 @@ def follow(
     for side in ("left", "right"):
         start, end = head.parts[f"eye_{side}"]
         deformation[:, start:end] = eye_deformation(head, side, neutral_vertices, expression_signal)
-    rotation, translation = jaw_motion(head, neutral_vertices[:skin], skin_deformation)
+    pose = similarity_to(head.neutral_vertices[:skin], neutral_vertices[:skin])
+    motion = pose.scale * (skin_deformation @ pose.rotation.T)
+    turn, shift = jaw_motion(head, motion.astype(np.float32))
     for name in JAW_PARTS:
         start, end = head.parts.get(name, (0, 0))
-        part = neutral_vertices[start:end].astype(np.float64)
-        deformation[:, start:end] = part @ rotation.transpose(0, 2, 1) + translation[:, None] - part
+        part = pose.apply(neutral_vertices[start:end]).astype(np.float64)
+        moved = part @ turn.transpose(0, 2, 1) + shift[:, None] - part
+        deformation[:, start:end] = pose.invert_vectors(moved)
     return deformation
 
 
@@ -55,12 +79,10 @@ def eye_deformation(head: Head, side: str, neutral_vertices: Floats, expression_
     start, end = head.parts[f"eye_{side}"]
     generic = head.neutral_vertices[start:end].astype(np.float64)
     pupil = _unit(head, f"pupilDilate{side.title()}")
-    globe = np.setdiff1d(head.faces[head.face_material == _material(head, "sclera")], [-1])
-    globe = globe[(globe >= start) & (globe < end)]
 
     pose = similarity_to(head.neutral_vertices, neutral_vertices)
     vertices = neutral_vertices[start:end].astype(np.float64)
-    arms = vertices - sphere_centre(neutral_vertices[globe])
+    arms = vertices - sphere_centre(neutral_vertices[_globe(head, side)])
     offsets = pose.invert_vectors(head.expression_basis[pupil, start:end])
     dilated = arms + expression_signal[:, pupil, None, None] * offsets
     turns = expression_signal.astype(np.float64) @ _eye_turns(head, generic, start, end, pupil)
@@ -78,8 +100,8 @@ def _eye_turns(head: Head, generic: Doubles, start: int, end: int, pupil: int) -
     return turns
 
 
-def jaw_motion(head: Head, neutral_skin: Floats, skin_deformation: Floats) -> tuple[Doubles, Doubles]:
-    """Rotations (K, 3, 3) and translations (K, 3) of the jaw, in the axes and units of the artist's head.
+def jaw_motion(head: Head, skin_deformation: Floats) -> tuple[Doubles, Doubles]:
+    """Rotations (K, 3, 3) and translations (K, 3), mm, of the jaw in model space, from its skin's (K, Vs, 3).
 
     No skin is rigid with the jaw: chin and mouth bag also move with the lips, so a rigid fit to them takes a
     pucker for a jaw. Instead all units together explain the skin's motion, by ridge regression; what the jaw
@@ -87,23 +109,17 @@ def jaw_motion(head: Head, neutral_skin: Floats, skin_deformation: Floats) -> tu
     """
     names = list(head.config["unit_names"])
     units = [names.index(name) for name in JAW_UNITS]
-    pose = similarity_to(head.neutral_vertices[: len(neutral_skin)], neutral_skin)
-    rotation, origin = pose.rotation.astype(np.float64), pose.translation.astype(np.float64)
-
     asked = np.flatnonzero(head.jaw_weight >= JAW_EVIDENCE)
     weight = np.sqrt(head.jaw_weight[asked].astype(np.float64))[:, None]
     design = (head.expression_basis[:, asked] * weight).reshape(len(names), -1)
-    motion = pose.scale * (skin_deformation[:, asked].astype(np.float64) @ rotation.T)
-    observed = (motion * weight).reshape(len(motion), -1)
+    observed = (skin_deformation[:, asked] * weight).reshape(len(skin_deformation), -1)
     gram = design @ design.T + JAW_RIDGE * np.eye(len(names))
     amounts = np.linalg.solve(gram, design @ observed.T)[units].T
 
     start, end = head.parts["teeth_lower"]
     teeth = head.neutral_vertices[start:end].astype(np.float64)
     moved = teeth + np.tensordot(amounts, head.expression_basis[units, start:end], 1)
-    turn, shift = rigid_motions(teeth, moved)
-    # x -> s R x + o carries the head into model space: the jaw's motion there, seen from here.
-    return rotation.T @ turn @ rotation, (turn @ origin + shift - origin) @ rotation / pose.scale
+    return rigid_motions(teeth, moved)
 
 
 def rigid_motions(source: NDArray[np.floating], targets: NDArray[np.floating]) -> tuple[Doubles, Doubles]:
@@ -148,5 +164,9 @@ def _unit(head: Head, name: str) -> int:
     return list(head.config["unit_names"]).index(name)
 
 
-def _material(head: Head, name: str) -> int:
-    return list(head.config["material_names"]).index(name)
+def _globe(head: Head, side: str) -> Ints:
+    """Vertices of the white of one eye: they lie on a sphere."""
+    start, end = head.parts[f"eye_{side}"]
+    white = head.face_material == list(head.config["material_names"]).index("sclera")
+    vertices = np.unique(head.faces[white])
+    return vertices[(vertices >= start) & (vertices < end)]

@@ -22,7 +22,7 @@ from models.corpus.parts_teeth import LOWER_ROW, UPPER_ROW, dental_row
 from models.corpus.parts_tongue import tongue
 from models.corpus.parts_uv import pack
 from models.expression import UNIT_INDEX, UNIT_NAMES
-from models.head import Head, fingerprint
+from models.head import Head, face_edges, fingerprint
 from models.parts import JAW_UNITS, rigid_motions, rotation_matrices
 
 Floats = NDArray[np.float32]
@@ -137,7 +137,7 @@ def assemble_head(skin: SkinTemplate, ict: ICT, licence: str) -> Head:
         "unit_names": list(UNIT_NAMES),
         "lid_edge_ring": skin.settings["lid_edge_ring"],
         "lip_contact_rings": skin.settings["lip_contact_rings"],
-        "fingerprint": fingerprint(len(neutral), triangles),
+        "fingerprint": fingerprint(len(neutral), face_edges(faces)),
         "data_notice": f"{DATA_NOTICE}\n\n{licence}",
     }
     return Head(

@@ -88,7 +88,7 @@ class Row:
     """How far the gum's base leans inwards from the gum line."""
 
 
-UPPER_ROW = Row(UPPER_TEETH, "upper teeth", -34.9, True, 0.7, 6.0, 1.6)
+UPPER_ROW = Row(UPPER_TEETH, "upper teeth", -34.9, True, 1.0, 6.0, 1.6)
 LOWER_ROW = Row(LOWER_TEETH, "lower teeth", -33.4, False, 1.6, 6.5, 3.2)
 
 NOTCH = 1.25
