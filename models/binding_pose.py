@@ -1,0 +1,279 @@
+"""Where the face is: position, turn and scale of a head about which nothing is known.
+
+A head is nearly symmetric, which leaves one angle to search instead of three: candidates put the template's
+midplane on a plane of symmetry of the mesh and its nose on points of that plane. The 24 turns between axes are
+tried as well, because artists' heads usually stand along them, and the whole of SO(3) when neither convinces.
+Candidates are ranked by distance and normals, refined by similarity ICP, and the survivors by short fits of
+the identity model, which alone tells a face from its back or its chin from its brow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import permutations, product
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+from .binding_fit import SHORT, Fit, Score, Target, fit_identity, score
+from .binding_symmetry import symmetry_planes
+from .binding_template import Template
+
+Doubles = NDArray[np.float64]
+
+SCALES = 1.56 / 1.25 ** np.arange(12)
+"""Size of the template's head against the mesh's: from a bust without neck to a bust down to the waist."""
+NORMAL_MM = 25.0
+"""mm of distance that a normal at right angles counts for."""
+KEPT = 0.85
+"""Share of the points, the best ones, that a candidate is judged by: hair and clothes may hide the others."""
+COARSE, FINE, SHORT_LIST = 80, 20, 10
+CONVINCING = 0.82
+"""Score value of a short fit at which the search ends."""
+DISTINCT = 20.0
+"""degrees between poses that count as two."""
+
+OnTry = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Model space -> the mesh's own space: ``x -> scale * rotation x + translation``; scale in units per mm."""
+
+    scale: float
+    rotation: Doubles  # (3, 3)
+    translation: Doubles  # (3,)
+
+    def to_model(self, points: Doubles) -> Doubles:
+        """(..., 3) points of the mesh -> model space, mm."""
+        return (points - self.translation) @ self.rotation / self.scale
+
+    def from_model(self, points: Doubles) -> Doubles:
+        """(..., 3) model space -> the mesh's own units, axes and place."""
+        return self.scale * points @ self.rotation.T + self.translation
+
+    def refined(self, fit: Fit) -> Pose:
+        """This pose after a fit in the model space it defined."""
+        return Pose(self.scale * fit.scale, self.rotation @ fit.rotation, self.from_model(fit.translation))
+
+
+@dataclass(frozen=True)
+class Poses:
+    """Many poses at once, (B, ...) each."""
+
+    scale: Doubles
+    rotation: Doubles
+    translation: Doubles
+
+    def __getitem__(self, which: NDArray[np.integer]) -> Poses:
+        return Poses(self.scale[which], self.rotation[which], self.translation[which])
+
+    def one(self, index: int) -> Pose:
+        return Pose(float(self.scale[index]), self.rotation[index], self.translation[index])
+
+    def place(self, points: Doubles) -> Doubles:
+        """(N, 3) -> (B, N, 3)."""
+        turned = np.einsum("bij,nj->bni", self.rotation, points)
+        return self.scale[:, None, None] * turned + self.translation[:, None]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A pose with what a short fit said about it."""
+
+    pose: Pose
+    score: Score
+
+
+def find_pose(template: Template, points: Doubles, normals: Doubles, seed: int, on_try: OnTry) -> list[Found]:
+    """Poses of the template on a surface sampled by points and normals (N, 3), best first, distinct.
+
+    Tries symmetry planes and axes; all turns only when those do not convince.
+    """
+    search = _Search(template, points, normals, seed)
+    planes = symmetry_planes(search.points, search.normals)
+    found = search.best(np.concatenate([axis_turns(), *(turns_about(plane) for plane in planes)]), 48)
+    on_try()
+    if not found or found[0].score.value < CONVINCING:
+        everywhere = Rotation.random(400, random_state=seed).as_matrix()
+        found = distinct(found + search.best(everywhere, 96))
+        on_try()
+    return found
+
+
+def axis_turns() -> Doubles:
+    """(24, 3, 3) rotations that carry axes to axes."""
+    turns = []
+    for order, signs in product(permutations(range(3)), product((1.0, -1.0), repeat=3)):
+        matrix = np.zeros((3, 3))
+        matrix[range(3), order] = signs
+        if np.linalg.det(matrix) > 0:
+            turns.append(matrix)
+    return np.array(turns)
+
+
+def turns_about(normal: Doubles, steps: int = 24) -> Doubles:
+    """(2 * steps, 3, 3) rotations that carry the template's sideways axis X to plus or minus ``normal``."""
+    first = np.cross(normal, np.eye(3)[np.abs(normal).argmin()])
+    first /= np.linalg.norm(first)
+    second = np.cross(normal, first)
+    angle = np.arange(steps) * 2 * np.pi / steps
+    up = np.cos(angle)[:, None] * first + np.sin(angle)[:, None] * second
+    turns = []
+    for sideways in (normal, -normal):
+        x = np.broadcast_to(sideways, up.shape)
+        turns.append(np.stack([x, up, np.cross(x, up)], axis=2))
+    return np.concatenate(turns)
+
+
+def distinct(found: list[Found]) -> list[Found]:
+    """Best first; of poses that differ by less than 20 degrees only the best."""
+    kept: list[Found] = []
+    for candidate in sorted(found, key=lambda f: -f.score.value):
+        turns = [_angle(candidate.pose.rotation, other.pose.rotation) for other in kept]
+        if min(turns, default=180.0) > DISTINCT:
+            kept.append(candidate)
+    return kept
+
+
+class _Search:
+    def __init__(self, template: Template, points: Doubles, normals: Doubles, seed: int) -> None:
+        random = np.random.default_rng(seed)
+        self.template = template
+        self.centre = points.mean(axis=0)
+        self.size = float(np.sqrt(np.mean(np.sum((points - self.centre) ** 2, axis=1))))
+        self.points, self.normals = (points - self.centre) / self.size, normals
+        self.tree = cKDTree(self.points)
+        self.seed = seed
+        visible = template.vertices[template.outside]
+        self.radius = float(np.sqrt(np.mean(np.sum((visible - visible.mean(axis=0)) ** 2, axis=1))))
+        self.narrow = random.permutation(np.flatnonzero(template.narrow & (template.weight > 0)))
+        self.nose = int(np.argmax(np.where(template.outside, template.vertices[:, 2], -np.inf)))
+
+    def best(self, turns: Doubles, anchors: int) -> list[Found]:
+        """The distinct best poses with these turns (R, 3, 3), the nose on so many places of the surface."""
+        poses = self._candidates(turns, anchors)
+        for count, keep in ((16, 2000), (48, COARSE)):
+            poses = poses[np.argsort(self._cost(poses, count))[:keep]]
+        poses = self._icp(poses, 120, 8)
+        poses = self._icp(self._distinct(poses, 240, FINE), 240, 12)
+        poses = self._distinct(poses, 480, SHORT_LIST)
+        target = self._short_fits(poses)
+        leaders = sorted(target, key=lambda f: -f.score.value)[:3]
+        rolls = [self._rolled(leader.pose, quarter) for leader in leaders for quarter in (1, 2, 3)]
+        if rolls:
+            stacked = Poses(
+                np.array([p.scale for p in rolls]),
+                np.stack([p.rotation for p in rolls]),
+                np.stack([p.translation for p in rolls]),
+            )
+            target += self._short_fits(self._icp(stacked, 120, 8))
+        unscaled = [
+            Found(
+                Pose(
+                    f.pose.scale * self.size, f.pose.rotation, f.pose.translation * self.size + self.centre
+                ),
+                f.score,
+            )
+            for f in target
+        ]
+        return distinct(unscaled)
+
+    def _candidates(self, turns: Doubles, anchors: int) -> Poses:
+        where = _farthest(self.points, anchors, self.seed)
+        facing = np.einsum("ri,ai->ra", turns[:, :, 2], self.normals[where]) > 0.3
+        turn, anchor = np.nonzero(facing)
+        scale = np.tile(SCALES / self.radius, len(turn))
+        turn, anchor = (np.repeat(index, len(SCALES)) for index in (turn, anchor))
+        rotation = turns[turn]
+        nose = scale[:, None] * (rotation @ self.template.vertices[self.nose])
+        return Poses(scale, rotation, self.points[where][anchor] - nose)
+
+    def _matched(self, poses: Poses, count: int) -> tuple[Doubles, NDArray[np.int64], Doubles]:
+        """Placed points (B, N, 3), their nearest samples (B, N), and cost in mm (B, N)."""
+        some = self.narrow[:count]
+        placed = poses.place(self.template.vertices[some])
+        distance, nearest = self.tree.query(placed)
+        turned = np.einsum("bij,nj->bni", poses.rotation, self.template.normals[some])
+        agree = np.einsum("bni,bni->bn", turned, self.normals[nearest])
+        cost = distance / poses.scale[:, None] + NORMAL_MM * (1.0 - agree)
+        return placed, nearest, cost
+
+    def _cost(self, poses: Poses, count: int) -> Doubles:
+        _, _, cost = self._matched(poses, count)
+        keep = int(KEPT * cost.shape[1])
+        return np.partition(cost, keep, axis=1)[:, :keep].mean(axis=1)
+
+    def _icp(self, poses: Poses, count: int, steps: int) -> Poses:
+        source = self.template.vertices[self.narrow[:count]]
+        for _ in range(steps):
+            _, nearest, cost = self._matched(poses, count)
+            limit = np.quantile(cost, KEPT, axis=1, keepdims=True)
+            weight = (cost <= limit).astype(np.float64)
+            weight /= weight.sum(axis=1, keepdims=True)
+            poses = _similarities(source, self.points[nearest], weight, poses.scale)
+        return poses
+
+    def _distinct(self, poses: Poses, count: int, most: int) -> Poses:
+        kept: list[int] = []
+        for index in np.argsort(self._cost(poses, count)):
+            alike = [
+                _angle(poses.rotation[index], poses.rotation[k]) < DISTINCT
+                and 0.8 < poses.scale[index] / poses.scale[k] < 1.25
+                for k in kept
+            ]
+            if not any(alike):
+                kept.append(int(index))
+            if len(kept) == most:
+                break
+        return poses[np.array(kept, dtype=np.int64)]
+
+    def _short_fits(self, poses: Poses) -> list[Found]:
+        return [self._short_fit(poses.one(index)) for index in range(len(poses.scale))]
+
+    def _short_fit(self, pose: Pose) -> Found:
+        target = Target(pose.to_model(self.points), self.normals @ pose.rotation)
+        fit = fit_identity(self.template, target, SHORT, self.seed)
+        # samples are sparse here: within 8 mm instead of 3
+        return Found(pose.refined(fit), score(self.template, target, fit, within=8.0))
+
+    def _rolled(self, pose: Pose, quarter: int) -> Pose:
+        """The face turned in its own plane about its middle."""
+        middle = self.template.vertices[self.narrow].mean(axis=0)
+        rotation = pose.rotation @ Rotation.from_euler("z", 90 * quarter, degrees=True).as_matrix()
+        shift = pose.scale * (pose.rotation - rotation) @ middle
+        return Pose(pose.scale, rotation, pose.translation + shift)
+
+
+def _similarities(source: Doubles, targets: Doubles, weight: Doubles, scale: Doubles) -> Poses:
+    """Weighted least-squares similarities (Umeyama 1991) from (N, 3) to each of (B, N, 3)."""
+    centre = weight @ source
+    centres = np.einsum("bn,bni->bi", weight, targets)
+    local, locals_ = source[None] - centre[:, None], targets - centres[:, None]
+    u, singular, vt = np.linalg.svd(np.einsum("bn,bni,bnj->bij", weight, locals_, local))
+    sign = np.sign(np.linalg.det(u @ vt))
+    u[:, :, 2] *= sign[:, None]
+    singular[:, 2] *= sign
+    rotation = u @ vt
+    variance = np.einsum("bn,bni->b", weight, local**2)
+    # nearest neighbours pull towards small templates: the size may change by a fifth a step at most
+    wanted = np.clip(singular.sum(axis=1) / np.maximum(variance, 1e-30), 0.8 * scale, 1.25 * scale)
+    return Poses(wanted, rotation, centres - wanted[:, None] * np.einsum("bij,bj->bi", rotation, centre))
+
+
+def _farthest(points: Doubles, count: int, seed: int) -> NDArray[np.int64]:
+    """Farthest-point sample of so many indices."""
+    chosen = [int(np.random.default_rng(seed).integers(len(points)))]
+    distance = np.full(len(points), np.inf)
+    for _ in range(min(count, len(points)) - 1):
+        distance = np.minimum(distance, np.sum((points - points[chosen[-1]]) ** 2, axis=1))
+        chosen.append(int(distance.argmax()))
+    return np.array(chosen)
+
+
+def _angle(a: Doubles, b: Doubles) -> float:
+    """degrees between two rotations."""
+    return float(np.degrees(np.arccos(np.clip((np.trace(a.T @ b) - 1) / 2, -1, 1))))
