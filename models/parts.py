@@ -20,30 +20,10 @@ Ints = NDArray[np.int32]
 
 JAW_UNITS = ("jawOpen", "jawForward", "jawLeft", "jawRight")
 JAW_PARTS = ("teeth_lower", "tongue")
-LID_CLEARANCE = 0.25
-"""mm between an eyeball and the skin that lies on it."""
 JAW_EVIDENCE = 0.3
 """Skin with at least this ``jaw_weight`` is asked where the jaw went."""
 JAW_RIDGE = 30.0
 """mm^2; how much motion of that skin, summed in squares, a unit has to explain before it is believed."""
-
-
-def clear_of_eyes(head: Head, neutral_vertices: Floats) -> Floats:
-    """(V, 3) the neutral with skin that its eyeballs pierce laid on them, in model space.
-
-    Identity modes move lids and eyeballs together, but not so exactly that no sum of them makes them cross.
-    """
-    cleared = neutral_vertices.copy()
-    skin = cleared[: head.skin_vertices]
-    for side in ("left", "right"):
-        globe = neutral_vertices[_globe(head, side)]
-        centre = sphere_centre(globe)
-        floor = np.linalg.norm(globe - centre, axis=1).mean() + LID_CLEARANCE
-        arms = skin - centre
-        distance = np.linalg.norm(arms, axis=1)
-        pierced = distance < floor
-        skin[pierced] = centre + arms[pierced] * (floor / distance[pierced])[:, None]
-    return cleared
 
 
 def follow(

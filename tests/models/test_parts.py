@@ -11,9 +11,9 @@ from scipy.spatial.transform import Rotation
 
 from models.expression import UNIT_INDEX, UNIT_NAMES
 from models.head import Head
+from models.identity import clear_of_eyes
 from models.parts import (
     JAW_UNITS,
-    clear_of_eyes,
     follow,
     rigid_motions,
     rotation_matrices,
