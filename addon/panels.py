@@ -13,7 +13,7 @@ from .properties import frame_rate, target_head
 from .recipe import RecipeError, read_recipes
 from .session import Job, session
 
-LETTER = 7.0
+LETTER = 6.2
 """Mean width of a letter, in pixels at a resolution scale of 1."""
 
 
@@ -212,7 +212,9 @@ def _draw_head_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> 
 def _draw_job(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """Generate, or the progress of what runs, and what became of the last job."""
     if session.current is not None:
-        _draw_progress(layout, session.current)
+        row = layout.row()
+        row.scale_y = 1.5
+        _draw_progress(row, session.current)
         return
     row = layout.row()
     row.scale_y = 1.5
