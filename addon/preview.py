@@ -1,7 +1,7 @@
 """Look-dev: light a head, frame it, render a contact sheet and a clip.
 
 Lengths are measured in heads, so the same studio fits a head in metres and one in millimetres; it expects the
-head upright in the world and looking along -Y, as Blender's own front view does. Cycles on the CPU is the only
+head upright in the world and looking along -Y, as Blender's front view expects. Cycles on the CPU is the only
 engine used: EEVEE and Workbench end the whole process on a machine without a graphics driver.
 """
 
@@ -36,16 +36,19 @@ class Light:
 
 # A portrait's three points: a large warm key high on one side, a weak cool fill opposite, a rim from behind.
 LIGHTS = (
-    Light("Dimple Key", (-1.5, 2.0, 1.3), 1.0, 120.0, (1.0, 0.93, 0.85)),
-    Light("Dimple Fill", (2.2, 2.0, 0.1), 1.8, 30.0, (0.85, 0.92, 1.0)),
-    Light("Dimple Rim", (1.6, -2.0, 1.4), 0.9, 140.0, (0.95, 0.97, 1.0)),
+    Light("Dimple Key", (-1.7, 1.7, 1.1), 0.9, 105.0, (1.0, 0.92, 0.83)),
+    Light("Dimple Fill", (2.2, 1.6, -0.1), 1.8, 16.0, (0.8, 0.9, 1.0)),
+    Light("Dimple Rim", (1.7, -1.7, 0.9), 0.8, 80.0, (0.9, 0.95, 1.0)),
 )
-AMBIENT = (0.16, 0.17, 0.19)  # what the world sheds on the face
-BACKDROP = (0.018, 0.02, 0.024)  # what the camera sees behind it
+AMBIENT = (0.06, 0.065, 0.075)  # what the world sheds on the face
+BACKDROP = (0.02, 0.022, 0.026)  # what the camera sees behind it
 
-FOCAL_LENGTH = 85.0  # mm on 36 mm film: a portrait's perspective
-PICTURE_HEIGHT = 1.1  # heads
-CAPTION_HEIGHT = 0.045  # of the picture
+FOCAL_LENGTH = 85.0  # mm: a portrait's perspective
+FILM_HEIGHT = 36.0  # mm
+PICTURE_HEIGHT = 0.78  # heads, neck and shoulders included
+PICTURE_MIDDLE = 0.64  # heads above the shoulders
+CAPTION_SIZE = 0.05  # of the picture's height
+CAPTION_PLACE = (-0.37, 0.43)  # of the picture's height, from its middle: top left in a 4 : 5 portrait
 
 
 @dataclass(frozen=True)
@@ -58,34 +61,27 @@ class Quality:
 
 
 @dataclass(frozen=True)
-class Tile:
-    """One picture of a contact sheet: a frame of the scene and the caption in it."""
-
-    frame: int
-    caption: str = ""
-
-
-@dataclass(frozen=True)
 class Studio:
-    """Camera, lights, world and caption round a head."""
+    """Camera, lights, world and captions round a head."""
 
     scene: bpy.types.Scene
-    caption: bpy.types.Object  # a text object before the camera
+    collection: bpy.types.Collection
+    camera: bpy.types.Object
+    tall: float  # height of the head in Blender's units
 
 
-def build_studio(scene: bpy.types.Scene, head: bpy.types.Object, aspect: float = 0.8) -> Studio:
-    """Put a studio round `head` and make its camera the scene's.
-
-    `aspect` is the picture's width over its height.
-    """
+def build_studio(scene: bpy.types.Scene, head: bpy.types.Object) -> Studio:
+    """Put a studio round `head` and make its camera the scene's."""
     collection = bpy.data.collections.new(STUDIO)
     scene.collection.children.link(collection)
     low, high = _bounds(head)
     middle, tall = (low + high) / 2, (high - low).z
+    middle.z = low.z + PICTURE_MIDDLE * tall
 
     camera = bpy.data.objects.new("Dimple Camera", bpy.data.cameras.new("Dimple Camera"))
-    camera.data.lens, camera.data.sensor_fit, camera.data.sensor_height = FOCAL_LENGTH, "VERTICAL", 36.0
-    distance = PICTURE_HEIGHT * tall * FOCAL_LENGTH / 36.0
+    camera.data.lens, camera.data.sensor_fit = FOCAL_LENGTH, "VERTICAL"
+    camera.data.sensor_height = FILM_HEIGHT
+    distance = PICTURE_HEIGHT * tall * FOCAL_LENGTH / FILM_HEIGHT
     camera.location = (middle.x, low.y - distance, middle.z)
     camera.rotation_euler = Vector((0, 1, 0)).to_track_quat("-Z", "Y").to_euler()
     camera.data.clip_start, camera.data.clip_end = distance / 100, distance * 100
@@ -95,50 +91,59 @@ def build_studio(scene: bpy.types.Scene, head: bpy.types.Object, aspect: float =
     face = Vector((middle.x, low.y, middle.z))
     for light in LIGHTS:
         collection.objects.link(_area_light(light, face, tall))
-    caption = _caption(camera, distance, tall)
-    collection.objects.link(caption)
     scene.world = _world()
     scene.view_settings.look = "AgX - Medium High Contrast"
-    return Studio(scene, caption)
+    return Studio(scene, collection, camera, tall)
+
+
+def add_caption(studio: Studio, body: str, first: int, last: int) -> None:
+    """A text in a corner of the picture, seen from frame `first` to frame `last`."""
+    text = bpy.data.curves.new(f"Dimple Caption {body}", "FONT")
+    text.body = body
+    height = PICTURE_HEIGHT * studio.tall / 2  # of what the camera sees half way to the face
+    text.size = CAPTION_SIZE * height
+    text.materials.append(_glow(text.name))
+    caption = bpy.data.objects.new(text.name, text)
+    studio.collection.objects.link(caption)
+    caption.parent = studio.camera
+    right, up = CAPTION_PLACE
+    caption.location = (right * height, up * height, -height * FOCAL_LENGTH / FILM_HEIGHT)
+    for ray in ("diffuse", "glossy", "transmission", "shadow", "volume_scatter"):
+        setattr(caption, f"visible_{ray}", False)
+    for hidden, frame in ((True, first - 1), (False, first), (True, last + 1)):
+        for path in ("hide_render", "hide_viewport"):
+            setattr(caption, path, hidden)
+            caption.keyframe_insert(path, frame=frame)
 
 
 def render_still(studio: Studio, path: Path, quality: Quality) -> None:
     """Render the scene's current frame to a PNG. Raises OSError or RuntimeError."""
     with _rendering(studio.scene, quality), replacing(path) as unfinished:
-        studio.scene.render.image_settings.file_format = "PNG"
+        image = studio.scene.render.image_settings
+        if hasattr(image, "media_type"):
+            image.media_type = "IMAGE"
+        image.file_format = "PNG"
         studio.scene.render.filepath = str(unfinished)
         bpy.ops.render.render(write_still=True)
 
 
-def render_contact_sheet(
-    studio: Studio, rows: Sequence[Sequence[Tile]], path: Path, quality: Quality
-) -> None:
-    """Render every tile at `quality` and put them together as one PNG, rows from the top.
+def render_contact_sheet(studio: Studio, rows: Sequence[Sequence[int]], path: Path, quality: Quality) -> None:
+    """Render the frames in `rows`, each at `quality`, and put them together as one PNG, rows from the top.
 
     Raises OSError or RuntimeError.
     """
-    scene, caption = studio.scene, studio.caption.data
-    pictures: list[NDArray[np.float32]] = []
-    with tempfile.TemporaryDirectory(prefix="dimple-sheet-") as folder:
-        for row in rows:
-            for tile in row:
-                scene.frame_set(tile.frame)
-                caption.body = tile.caption
-                picture = Path(folder) / "tile.png"
-                render_still(studio, picture, quality)
-                pictures.append(_read_pixels(picture))
-    caption.body = ""
     columns = max(map(len, rows))
-    sheet = np.zeros((len(rows) * quality.height, columns * quality.width, 4), np.float32)
+    sheet = np.zeros((len(rows), quality.height, columns, quality.width, 4), np.float32)
     sheet[..., 3] = 1.0
-    ahead = iter(pictures)
-    for r, row in enumerate(rows):
-        bottom = (len(rows) - 1 - r) * quality.height  # Blender counts pixels from the bottom
-        for c in range(len(row)):
-            left = c * quality.width
-            sheet[bottom : bottom + quality.height, left : left + quality.width] = next(ahead)
+    with tempfile.TemporaryDirectory(prefix="dimple-sheet-") as folder:
+        picture = Path(folder) / "tile.png"
+        for r, frames in enumerate(reversed(rows)):  # Blender's pictures begin at the bottom
+            for c, frame in enumerate(frames):
+                studio.scene.frame_set(frame)
+                render_still(studio, picture, quality)
+                sheet[r, :, c] = _read_pixels(picture)
     with replacing(path) as unfinished:
-        _write_pixels(unfinished, sheet)
+        _write_pixels(unfinished, sheet.reshape(len(rows) * quality.height, columns * quality.width, 4))
 
 
 def render_movie(studio: Studio, path: Path, quality: Quality, step: int = 1) -> None:
@@ -158,14 +163,16 @@ def render_movie(studio: Studio, path: Path, quality: Quality, step: int = 1) ->
 
 @contextmanager
 def _rendering(scene: bpy.types.Scene, quality: Quality) -> Iterator[None]:
-    """Cycles settings for fast, denoised pictures; afterwards the scene's own render settings are back."""
-    render, cycles = scene.render, scene.cycles
+    """Cycles settings for quick, denoised frames; file names and timing are the scene's own again then."""
+    render, cycles, image = scene.render, scene.cycles, scene.render.image_settings
     render.engine = "CYCLES"
     cycles.device = "CPU"
     cycles.samples = quality.samples
     cycles.use_adaptive_sampling = False  # too few samples to judge noise by
     cycles.use_denoising = True
     cycles.denoiser = "OPENIMAGEDENOISE"
+    cycles.denoising_prefilter = "FAST"  # half the time of a picture this small
+    cycles.use_light_tree = False
     cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 3, 1, 2
     cycles.caustics_reflective = cycles.caustics_refractive = False
     render.use_persistent_data = True  # between frames only the head's vertices change
@@ -179,6 +186,7 @@ def _rendering(scene: bpy.types.Scene, quality: Quality) -> Iterator[None]:
         (render, "fps_base"),
         (render, "use_file_extension"),
         (scene, "frame_step"),
+        *((image, name) for name in ("media_type", "file_format") if hasattr(image, name)),
     ]
     values = [getattr(owner, name) for owner, name in kept]
     try:
@@ -217,19 +225,6 @@ def _area_light(light: Light, face: Vector, tall: float) -> bpy.types.Object:
     lamp.location = face + tall * Vector((right, -front, up))
     lamp.rotation_euler = (face - lamp.location).to_track_quat("-Z", "Y").to_euler()
     return lamp
-
-
-def _caption(camera: bpy.types.Object, distance: float, tall: float) -> bpy.types.Object:
-    """A text at the foot of the picture, half way between camera and face."""
-    text = bpy.data.curves.new("Dimple Caption", "FONT")
-    text.align_x, text.size = "CENTER", CAPTION_HEIGHT * PICTURE_HEIGHT * tall / 2
-    text.materials.append(_glow("Dimple Caption"))
-    caption = bpy.data.objects.new("Dimple Caption", text)
-    caption.parent = camera
-    caption.location = (0.0, -0.47 * PICTURE_HEIGHT * tall / 2, -distance / 2)
-    for ray in ("diffuse", "glossy", "transmission", "shadow", "volume_scatter"):
-        setattr(caption, f"visible_{ray}", False)
-    return caption
 
 
 def _glow(name: str) -> bpy.types.Material:
