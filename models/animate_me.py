@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from . import parts
 from .alignment import similarity_to
-from .denoiser import DenoiserConfig, SpiralDenoiser
+from .denoiser import SpiralDenoiser
 from .diffusion import OnStep, Scheduler, make_scheduler, sample_consistent, training_schedule
 from .errors import CheckpointError, InputError
 from .head import Head
-from .topology import Level
+from .weights import load_denoiser, save_denoiser
 
 Floats = NDArray[np.float32]
 
 INDEX_NAME = "model_index.json"
 DENOISER, SCHEDULER, HEAD = "denoiser", "scheduler", "head"
-WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -246,68 +242,3 @@ def _has_fast_half(device: str) -> bool:
     if device == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported())  # pyright: ignore[reportPrivateUsage]
     return device.startswith("cuda")
-
-
-def save_denoiser(denoiser: SpiralDenoiser, folder: Path) -> None:
-    """config.json and one safetensors file: weights in float16 and the mesh hierarchy they belong to."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {
-        name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
-        for name, value in denoiser.state_dict().items()
-    }
-    for index, level in enumerate(denoiser.hierarchy):
-        arrays: dict[str, NDArray[Any]] = {
-            "vertices": level.vertices,
-            "triangles": level.triangles,
-            "spirals": level.spirals,
-        }
-        for name, matrix in (("down", level.down_transform), ("up", level.up_transform)):
-            if matrix is not None:
-                arrays |= {
-                    f"{name}.data": matrix.data.astype(np.float32),
-                    f"{name}.indices": matrix.indices.astype(np.int32),
-                    f"{name}.indptr": matrix.indptr.astype(np.int32),
-                }
-        tensors |= {
-            f"hierarchy.{index}.{k}": torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()
-        }
-    save_file(tensors, folder / WEIGHTS_NAME)
-    config = {"_class_name": "SpiralDenoiser", **asdict(denoiser.config)}
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-
-
-def load_denoiser(folder: Path) -> SpiralDenoiser:
-    """The inverse of ``save_denoiser``. Raises CheckpointError for anything missing or damaged."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        config.pop("_class_name", None)
-        tensors = load_file(folder / WEIGHTS_NAME)
-        levels = [_level(tensors, index) for index in range(len(config["channels"]))]
-        denoiser = SpiralDenoiser(DenoiserConfig.from_dict(config), levels)
-        denoiser.load_state_dict({k: v for k, v in tensors.items() if not k.startswith("hierarchy.")})
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(
-            f"The weights in {folder} are missing, damaged or no safetensors file. Install Dimple again."
-        ) from error
-    return denoiser
-
-
-def _level(tensors: Mapping[str, Tensor], index: int) -> Level:
-    def array(name: str) -> NDArray[Any]:
-        return tensors[f"hierarchy.{index}.{name}"].numpy()
-
-    def matrix(name: str, rows: int, columns: int) -> sp.csr_matrix | None:
-        if f"hierarchy.{index}.{name}.data" not in tensors:
-            return None
-        content = (array(f"{name}.data"), array(f"{name}.indices"), array(f"{name}.indptr"))
-        return sp.csr_matrix(content, shape=(rows, columns))
-
-    own = len(tensors[f"hierarchy.{index}.vertices"])
-    finer = len(tensors[f"hierarchy.{index - 1}.vertices"]) if index else own
-    return Level(
-        array("vertices"),
-        array("triangles"),
-        array("spirals"),
-        matrix("down", own, finer),
-        matrix("up", finer, own),
-    )

@@ -110,12 +110,17 @@ def mesh_hierarchy(
         points, faces = np.asarray(simplified[0], np.float32), np.asarray(simplified[1], np.int32)
         coarse_of_fine = simplified[2]
         up = _barycentric(fine.vertices, points, faces, np.asarray(coarse_of_fine))
-        down = sp.csr_matrix(up.T)
-        weight = np.asarray(down.sum(axis=1)).ravel()
-        down = sp.csr_matrix(sp.diags(1.0 / np.maximum(weight, 1e-6)) @ down)
-        fine = Level(points, faces, spiral_indices(faces, points, length), down, up)
+        spirals = spiral_indices(faces, points, length)
+        fine = Level(points, faces, spirals, averaging_transform(up), up)
         hierarchy.append(fine)
     return hierarchy
+
+
+def averaging_transform(up_transform: sp.csr_matrix) -> sp.csr_matrix:
+    """The ``down_transform`` (V, V_finer) to an ``up_transform``: each coarse vertex averages its readers."""
+    down = sp.csr_matrix(up_transform.T)
+    weight = np.asarray(down.sum(axis=1)).ravel()
+    return sp.csr_matrix(sp.diags(1.0 / np.maximum(weight, 1e-6)) @ down, dtype=np.float32)
 
 
 def _barycentric(
