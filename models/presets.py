@@ -62,7 +62,8 @@ MOODS: Mixtures = MappingProxyType({
     "confused": {"browDown": 0.7, "eyeSquint": 0.45, "browInnerUp": 0.35, "mouthFrown": 0.2, "jawOpen": 0.1},
     "doubtful": {"browOuterUpLeft": 1.0, "browInnerUpLeft": 0.6, "browDownRight": 0.6, "mouthPress": 0.3,
                  "eyeSquintRight": 0.3},
-    "worried": {"browInnerUp": 1.0, "browDown": 0.35, "mouthPress": 0.3, "mouthFrown": 0.3, "mouthStretch": 0.2},
+    "worried": {"browInnerUp": 1.0, "browDown": 0.35, "mouthPress": 0.3, "mouthFrown": 0.3,
+                "mouthStretch": 0.2},
     "pain": {"browDown": 0.9, "eyeSquint": 0.85, "cheekSquint": 0.75, "mouthStretch": 0.5, "noseSneer": 0.45,
              "mouthUpperUp": 0.4},
     "determined": {"mouthPress": 0.8, "browDown": 0.65, "eyeSquint": 0.3, "jawForward": 0.25},
@@ -104,8 +105,9 @@ FACS: Mixtures = MappingProxyType({
     "17+10": {"mouthShrugLower": 0.5, "mouthShrugUpper": 1.0}, "18": {"mouthPucker": 1.0},
     "22": {"mouthFunnel": 1.0}, "23": {"mouthPress": 0.5, "mouthRollLower": 0.35, "mouthRollUpper": 0.35},
     "25": {"mouthLowerDown": 0.35, "mouthUpperUp": 0.2}, "26": {"jawOpen": 0.5},
-    "27": {"jawOpen": 1.0, "mouthLowerDown": 0.2}, "T28": {"mouthRollUpper": 1.0}, "B28": {"mouthRollLower": 1.0},
-    "29": {"jawForward": 1.0}, "L30": {"jawLeft": 1.0}, "R30": {"jawRight": 1.0},
+    "27": {"jawOpen": 1.0, "mouthLowerDown": 0.2}, "T28": {"mouthRollUpper": 1.0},
+    "B28": {"mouthRollLower": 1.0}, "29": {"jawForward": 1.0},
+    "L30": {"jawLeft": 1.0}, "R30": {"jawRight": 1.0},
     "L18": {"mouthLeft": 1.0, "mouthPucker": 0.3}, "R18": {"mouthRight": 1.0, "mouthPucker": 0.3},
     "L61": {"eyeLookOutLeft": 1.0}, "R61": {"eyeLookInRight": 1.0},
     "L62": {"eyeLookInLeft": 1.0}, "R62": {"eyeLookOutRight": 1.0},
@@ -161,12 +163,12 @@ def preset_stage(texts: Sequence[str], saved: Mixtures = MappingProxyType({})) -
 
     A text is a name with an optional weight, as in `smirk=0.5`. Names are looked for among the `saved`
     presets, the expressions, the FACS units, the visemes and at last the units; capitals matter only where
-    two names differ by nothing else. Raises InputError for an unknown name, naming the closest known ones, and
-    for a weight outside 0 to 1.5.
+    two names differ by nothing else. Raises InputError for an unknown name, naming the closest known ones,
+    and for a weight outside 0 to 1.5.
     """
     if not texts:
         raise InputError("Choose at least one expression, for example smirk or jawOpen=0.5.")
-    library = {name: mixture for names in (VISEMES, FACS, EXPRESSIONS, saved) for name, mixture in names.items()}
+    library = {**VISEMES, **FACS, **EXPRESSIONS, **saved}
     folded = {name.lower(): name for name in library}
     total = np.zeros(len(UNIT_NAMES), np.float32)
     for text in texts:

@@ -38,7 +38,7 @@ class Unit:
 # stem: region, action unit, muscle, motion, opposite stem
 _ROWS: Mapping[str, tuple[str, str, str, str, str]] = {
     "pupilDilate": ("eye", "", "dilator pupillae", "the pupil widens", ""),
-    "browDown": ("brow", "4", "corrugator supercilii, depressor supercilii", "the brow is drawn down and in", ""),
+    "browDown": ("brow", "4", "corrugator and depressor supercilii", "the brow is drawn down and in", ""),
     "browInnerUp": ("brow", "1", "frontalis, pars medialis", "the inner end of the brow rises", ""),
     "browOuterUp": ("brow", "2", "frontalis, pars lateralis", "the outer end of the brow rises", ""),
     "cheekPuff": ("cheek", "34", "buccinator, slack over held breath", "the cheek fills with air", ""),
@@ -75,7 +75,8 @@ _ROWS: Mapping[str, tuple[str, str, str, str, str]] = {
     "mouthSmile": ("mouth", "12", "zygomaticus major", "the lip corner is pulled up and out", ""),
     "mouthStretch": ("mouth", "20", "risorius, platysma", "the lip corner is pulled straight sideways", ""),
     "mouthUpperUp": ("mouth", "10", "levator labii superioris", "the upper lip rises over the teeth", ""),
-    "noseSneer": ("nose", "9", "levator labii superioris alaeque nasi", "the nose wrinkles beside its wing", ""),
+    "noseSneer": ("nose", "9", "levator labii superioris alaeque nasi",
+                  "the nose wrinkles beside its wing", ""),
 }  # fmt: skip
 
 # Which way both eyes go: 61 to the character's left, 62 to the right.
@@ -118,7 +119,7 @@ AT_ONCE = 0.05
 def contradictions(stage: NDArray[np.float32]) -> tuple[tuple[str, str], ...]:
     """The pairs of opposite units that a stage (57,) asks for at once, such as jawLeft and jawRight.
 
-    An eyelid that is wide open and closed counts too, a lid that is tightened does not: it closes from below.
+    A lid wide open and closed counts, a lid wide open and tightened does not: that one rises from below.
     """
     return tuple(
         (unit.name, opposite)
