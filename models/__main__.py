@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -117,21 +119,15 @@ def corpus_read(
     seed: Seed = 0,
 ) -> None:
     """Turn captured sequences (CoMA's layout, ply, obj, npz, npy) into a corpus."""
-    from tqdm import tqdm
-
     from .corpus.sequences import read_sequences
 
     if scaling not in ("global", "local"):
         raise InputError("Scaling is either global or local.")
-    with tqdm(unit="sequence") as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        read_sequences(
+    with _bar("sequence") as show:
+        found = read_sequences(
             folder, frames=frames, scaling=scaling, template=template, seed=seed, on_sequence=show
-        ).save(out)
+        )
+    found.save(out)
 
 
 @train.command("animate-me")
@@ -146,6 +142,68 @@ def train_animate_me(
     from .training import train_animate_me as run
 
     _report(run(TrainingConfig.read(config), dry_run=dry_run), None)
+
+
+@evaluate.command("animate-me")
+def evaluate_animate_me(
+    checkpoint: Checkpoint = CHECKPOINT,
+    ict: Ict = DEFAULT_ICT,
+    corpus_folder: Annotated[
+        Path, typer.Option("--corpus", help="The frames the model was trained on.")
+    ] = CACHE,
+    people: Annotated[int, typer.Option(help="Test people.")] = 12,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    late_starts: Annotated[
+        bool, typer.Option("--late-starts", help="Compare ways to hand over instead.")
+    ] = False,
+    json_path: Json = None,
+) -> None:
+    """Compare AnimateMe with everything it has to beat, on people it has never seen, in one run."""
+    from .corpus.face_model import FaceModel, Skin
+    from .corpus.frames import IntensityScale
+    from .corpus.ict import ICT
+    from .evaluation import Plan
+    from .evaluation import evaluate_animate_me as run
+    from .ground_truth import SyntheticPeople
+    from .late_start import compare_late_starts
+
+    model = FaceModel(Skin.of_head(checkpoint / "head"), ICT.load(ict))
+    truth = SyntheticPeople(model, IntensityScale.load(corpus_folder))
+    with _bar("request") as show:
+        if late_starts:
+            result = compare_late_starts(checkpoint, truth, people=people, device=device, on_request=show)
+        else:
+            result = run(checkpoint, truth, corpus_folder, Plan(people), device=device, on_request=show)
+    _report(result, json_path)
+
+
+@evaluate.command("identity")
+def evaluate_identity(
+    head: Annotated[Path, typer.Option(help="Folder of the Dimple head.")] = CHECKPOINT / "head",
+    corpus_folder: Annotated[
+        Path, typer.Option("--corpus", help="The frames the model was trained on.")
+    ] = CACHE,
+    people: Annotated[int, typer.Option(help="New people to draw.")] = 100,
+    json_path: Json = None,
+) -> None:
+    """How new and how various the new people are, beside the training people and true test people."""
+    from .evaluation_identity import evaluate_identity as run
+
+    _report(run(head, corpus_folder, people=people), json_path)
+
+
+@contextmanager
+def _bar(unit: str) -> Generator[Callable[[int, int], None]]:
+    """A progress bar as a callback of (done, all)."""
+    from tqdm import tqdm
+
+    with tqdm(unit=unit) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
 
 
 def main() -> None:
