@@ -39,10 +39,10 @@ class Sampler:
 
 
 SAMPLERS: Mapping[str, Sampler] = {
-    "default": Sampler("ddim", 10, 1000),
-    "full": Sampler("ddim", 10, 1000),
-    "late": Sampler("ddim", 10, 900, "peak"),
-    "dpm": Sampler("dpm", 10, 1000),
+    "default": Sampler("dpm", 10, 1000),
+    "full": Sampler("dpm", 10, 1000),
+    "late": Sampler("dpm", 10, 900, "peak"),
+    "ddim": Sampler("ddim", 10, 1000),
     "paper": Sampler("ddpm", 1000, 400),
 }
 
