@@ -29,8 +29,10 @@ _WET = {"Coat Weight": 1.0, "Coat Roughness": 0.02, "Coat IOR": 1.376}  # tear f
 LOOKS: Mapping[str, Look] = {
     "skin": Look((0.58, 0.34, 0.25), 0.48, _FLESH | {"Subsurface Weight": 0.25, "Subsurface Scale": 0.004}),
     "mouth": Look((0.34, 0.09, 0.08), 0.25, _FLESH | {"Subsurface Weight": 0.2, "Subsurface Scale": 0.003}),
+    "socket": Look((0.38, 0.12, 0.10), 0.3, _FLESH | {"Subsurface Weight": 0.2, "Subsurface Scale": 0.003}),
     "sclera": Look((0.78, 0.72, 0.68), 0.3, _WET | {"Subsurface Weight": 0.1, "Subsurface Scale": 0.002}),
     "iris": Look((0.10, 0.16, 0.18), 0.4, _WET),
+    "limbus": Look((0.05, 0.07, 0.08), 0.4, _WET),
     "pupil": Look((0.004, 0.004, 0.004), 0.4, _WET),
     "teeth": Look((0.76, 0.70, 0.58), 0.2, _FLESH | {"Subsurface Weight": 0.15, "Subsurface Scale": 0.001}),
     "gums": Look((0.50, 0.14, 0.13), 0.22, _FLESH | {"Subsurface Weight": 0.2, "Subsurface Scale": 0.002}),
@@ -38,17 +40,12 @@ LOOKS: Mapping[str, Look] = {
 }
 PLAIN = Look((0.5, 0.5, 0.5), 0.5)
 
-CORNEA_IOR = 1.376
-
 
 def make_material(name: str) -> bpy.types.Material:
     """A new material for the part of a head called `name`; grey for a part that is not known."""
     material = bpy.data.materials.new(f"Dimple {name}")
     if not material.use_nodes:  # 5.0: always on, and setting it is deprecated
         material.use_nodes = True
-    if name == "cornea":
-        _make_glassy(material)
-        return material
     look = LOOKS.get(name, PLAIN)
     principled = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
     sockets = {"Base Color": look.colour, "Roughness": look.roughness, **look.sockets}
@@ -58,22 +55,3 @@ def make_material(name: str) -> bpy.types.Material:
     material.diffuse_color = (*look.colour, 1.0)  # Workbench and Solid mode
     material.roughness = look.roughness
     return material
-
-
-def _make_glassy(material: bpy.types.Material) -> None:
-    """A clear surface with highlights: refraction would darken the iris behind it in Cycles."""
-    tree = material.node_tree
-    tree.nodes.clear()
-    fresnel = tree.nodes.new("ShaderNodeFresnel")
-    clear, glossy = tree.nodes.new("ShaderNodeBsdfTransparent"), tree.nodes.new("ShaderNodeBsdfAnisotropic")
-    mix, output = tree.nodes.new("ShaderNodeMixShader"), tree.nodes.new("ShaderNodeOutputMaterial")
-    fresnel.inputs["IOR"].default_value = CORNEA_IOR
-    glossy.inputs["Roughness"].default_value = 0.02
-    tree.links.new(fresnel.outputs["Fac"], mix.inputs["Fac"])
-    tree.links.new(clear.outputs["BSDF"], mix.inputs[1])
-    tree.links.new(glossy.outputs["BSDF"], mix.inputs[2])
-    tree.links.new(mix.outputs["Shader"], output.inputs["Surface"])
-    for x, node in enumerate((fresnel, clear, glossy, mix, output)):
-        node.location = (200.0 * x - 400.0, 0.0)
-    material.surface_render_method = "BLENDED"
-    material.diffuse_color = (1.0, 1.0, 1.0, 0.1)

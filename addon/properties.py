@@ -62,7 +62,7 @@ class DimpleUnit(bpy.types.PropertyGroup):
 
     name: StringProperty(
         name="Unit",
-        description="One movement of the face, like jawOpen, or a pair of them, like mouthSmile",
+        description="One movement of the face, like jawOpen or jawOpen=0.5, or a pair, like mouthSmile",
         search=_unit_names,
     )
     weight: FloatProperty(
@@ -74,6 +74,11 @@ class DimpleUnit(bpy.types.PropertyGroup):
         soft_max=1.0,
         subtype="FACTOR",
     )
+
+    def text(self) -> str:
+        """The unit as the worker reads it; a weight typed with the name counts."""
+        name = self.name.strip()
+        return name if "=" in name else f"{name}={self.weight:.3f}"
 
 
 class ApplyOptions:
@@ -208,8 +213,7 @@ class DimpleSettings(ApplyOptions, bpy.types.PropertyGroup):
     def expressions(self) -> tuple[str, ...]:
         """The label and the units as the worker reads them: "happiness", "jawOpen=0.5"."""
         label = () if self.label == NO_LABEL else (self.label,)
-        units = tuple(f"{unit.name.strip()}={unit.weight:.3f}" for unit in self.units if unit.name.strip())
-        return label + units
+        return label + tuple(unit.text() for unit in self.units if unit.name.strip())
 
     def frame_count(self, scene: bpy.types.Scene) -> int:
         """Length in frames at the scene's frame rate."""

@@ -16,11 +16,11 @@ HEAD_CONFIG = Path("head", "config.json")
 
 @dataclass(frozen=True)
 class KnownHeads:
-    """What the checkpoint's head is: its topologies (whole head, skin alone), its expression units."""
+    """What the checkpoint's head is: sizes of the whole head and of its skin alone, topology, units."""
 
     name: str
     vertex_counts: tuple[int, ...]
-    fingerprints: frozenset[str]
+    fingerprint: str  # of the whole head as it was modelled, in quads
     unit_names: tuple[str, ...]
 
 
@@ -29,7 +29,7 @@ class HeadState:
     """What can be said about a head before the worker has seen it.
 
     A head that is `usable` but not `recognised` has the right number of vertices and edges of its own, as a
-    head with its quads cut has: the worker decides.
+    head with its quads cut has, or one without eyes and teeth: the worker decides.
     """
 
     usable: bool
@@ -65,7 +65,7 @@ class Recognition:
         if found not in known.vertex_counts:
             expected = " or ".join(f"{count:,}" for count in known.vertex_counts)
             return HeadState(False, False, f"Wrong topology: {found:,} vertices, {known.name} has {expected}")
-        if self.fingerprint(head) not in known.fingerprints:
+        if self.fingerprint(head) != known.fingerprint:
             text = f"{found:,} vertices like {known.name}, but other edges: Generate tells whether it fits"
             return HeadState(True, False, text)
         return HeadState(True, True, f"Recognised: {known.name}, {found:,} vertices")
@@ -88,6 +88,6 @@ def _known_heads(config: dict[str, Any]) -> KnownHeads:
     return KnownHeads(
         name=str(config["name"]),
         vertex_counts=tuple(dict.fromkeys([whole, int(config["skin_vertices"])])),
-        fingerprints=frozenset(config["fingerprints"]),
+        fingerprint=str(config["fingerprint"]),
         unit_names=tuple(config["unit_names"]),
     )

@@ -100,7 +100,7 @@ class Job:
         if self.state == "cancelling":
             return "Cancelling"
         text = PHASES.get(self.phase, self.phase)
-        return f"{text} {self.step} of {self.steps}" if self.steps else text
+        return f"{text} {self.step} of {self.steps}" if self.steps > 1 else text
 
     @property
     def mm_per_unit(self) -> float:

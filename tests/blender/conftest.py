@@ -51,7 +51,7 @@ def checkpoint(tmp_path_factory):
         "name": "Test Head",
         "skin_vertices": fake_worker.SKIN,
         "parts": {"teeth": [fake_worker.SKIN, fake_worker.SIZE**2]},
-        "fingerprints": [fake_worker.known_fingerprint()],
+        "fingerprint": fake_worker.known_fingerprint(),
         "unit_names": fake_worker.UNIT_NAMES,
     }
     (folder / "head" / "config.json").write_text(json.dumps(config))

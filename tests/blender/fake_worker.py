@@ -23,7 +23,7 @@ from bridge.worker import JobFailedError, Result, serve  # noqa: E402
 SIZE = 6
 SKIN = 30
 MM_PER_UNIT = 1000.0
-MATERIALS = ["skin", "teeth", "cornea"]
+MATERIALS = ["skin", "teeth", "iris"]
 UNIT_NAMES = ["jawOpen", "eyeBlinkLeft"]
 
 

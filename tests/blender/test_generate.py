@@ -50,10 +50,12 @@ def test_the_request_says_what_the_panel_says(dimple, head, settings):
     settings.label = "anger"
     unit = settings.units.add()
     unit.name, unit.weight = "jawOpen", 0.5
+    settings.units.add().name = " mouthSmile=0.25 "
+    settings.units.add().name = " "
     settings.intensity, settings.profile, settings.seed, settings.sampler = 0.8, "blink", 7, "full"
     bpy.ops.dimple.generate()
     request = dimple.session.results[head.session_uid].request
-    assert request.expressions == ("anger", "jawOpen=0.500")
+    assert request.expressions == ("anger", "jawOpen=0.500", "mouthSmile=0.25")
     assert (request.intensity, request.profile, request.frames) == (0.8, "blink", 8)
     assert (request.seed, request.sampler) == (7, "full")
     assert request.frame_rate == 24.0

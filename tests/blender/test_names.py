@@ -1,11 +1,17 @@
 """What the add-on offers by name is what the models know by that name."""
 
+import json
+
+import bpy
 import pytest
+
+from tests.blender import fake_worker
+from tests.blender.extension import ROOT
 
 expression = pytest.importorskip("models.expression")
 head_module = pytest.importorskip("models.head")
 
-from tests.blender import fake_worker  # noqa: E402
+CONFIG = ROOT / "models" / "checkpoints" / "animate-me" / "head" / "config.json"
 
 
 def identifiers(dimple, name):
@@ -32,3 +38,22 @@ def test_the_topology_has_the_same_name_on_both_sides(head):
 
     edges = head_module.face_edges(fake_worker.head_arrays()["faces"])
     assert read_fingerprint(head.data) == head_module.fingerprint(len(head.data.vertices), edges)
+
+
+@pytest.mark.skipif(not CONFIG.is_file(), reason="the default checkpoint is not built yet")
+def test_every_part_of_the_shipped_head_has_a_look(dimple):
+    from dimple_under_test.addon.material_writer import LOOKS
+
+    assert set(json.loads(CONFIG.read_text(encoding="utf-8"))["material_names"]) <= LOOKS.keys()
+
+
+@pytest.mark.skipif(not CONFIG.is_file(), reason="the default checkpoint is not built yet")
+def test_the_shipped_head_is_recognised_from_its_config(dimple):
+    from dimple_under_test.addon.preferences import checkpoint, checkpoint_folder
+
+    dimple.preferences.checkpoint = ""
+    known = dimple.session.recognition.known_heads(checkpoint_folder(checkpoint(bpy.context)))
+    head = head_module.Head.load(CONFIG.parent)
+    assert known.vertex_counts == (len(head.neutral_vertices), head.skin_vertices)
+    assert known.fingerprint in head.fingerprints
+    assert known.unit_names == expression.UNIT_NAMES
