@@ -98,22 +98,24 @@ class MeshTransform(nn.Module):
 
     def __init__(self, matrix: scipy_sparse.csr_matrix) -> None:
         super().__init__()
-        for name, m in (("forward_matrix", matrix), ("backward_matrix", scipy_sparse.csr_matrix(matrix.T))):
-            self.register_buffer(name, _csr_tensor(m), persistent=False)
+        transposed = scipy_sparse.csr_matrix(matrix.T)
+        self.shape = (len(matrix.indptr) - 1, len(transposed.indptr) - 1)
+        for name, m in (("matrix", matrix), ("transposed", transposed)):
+            # kept in parts: processes that train together cannot send each other sparse tensors
+            self.register_buffer(f"{name}_starts", torch.from_numpy(m.indptr).long(), persistent=False)
+            self.register_buffer(f"{name}_columns", torch.from_numpy(m.indices).long(), persistent=False)
+            self.register_buffer(f"{name}_values", torch.from_numpy(m.data).float(), persistent=False)
+        with warnings.catch_warnings():  # torch tells once that sparse tensors are in beta
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+            self._csr("matrix", self.shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, V, C) -> (B, V', C). Products in float32: sparse kernels know no bfloat16 on a CPU."""
-        out = _Sparse.apply(x.float(), self.forward_matrix, self.backward_matrix)
-        return out.to(x.dtype)  # type: ignore[no-any-return]
+        matrix, transposed = self._csr("matrix", self.shape), self._csr("transposed", self.shape[::-1])
+        return _Sparse.apply(x.float(), matrix, transposed).to(x.dtype)  # type: ignore[no-any-return]
 
-
-def _csr_tensor(matrix: scipy_sparse.csr_matrix) -> Tensor:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(
-            torch.from_numpy(matrix.indptr).long(),
-            torch.from_numpy(matrix.indices).long(),
-            torch.from_numpy(matrix.data).float(),
-            size=matrix.shape,
-            check_invariants=False,
+    def _csr(self, name: str, shape: tuple[int, int]) -> Tensor:
+        starts, columns, values = (
+            getattr(self, f"{name}_{part}") for part in ("starts", "columns", "values")
         )
+        return torch.sparse_csr_tensor(starts, columns, values, size=shape, check_invariants=False)
