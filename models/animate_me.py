@@ -63,15 +63,13 @@ class AnimateMe:
         """Load a checkpoint folder (diffusers layout). Raises CheckpointError, InputError."""
         device = choose_device(device)
         try:
-            index = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            found = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))["_class_name"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
                 f"There is no readable Dimple checkpoint in {folder}. Choose its folder in the preferences."
             ) from error
-        if index.get("_class_name") != cls.__name__:
-            raise CheckpointError(
-                f"{folder} holds a {index.get('_class_name')} checkpoint, not {cls.__name__}."
-            )
+        if found != cls.__name__:
+            raise CheckpointError(f"{folder} holds a {found} checkpoint, not {cls.__name__}.")
         head = Head.load(folder / HEAD)
         denoiser = load_denoiser(folder / DENOISER)
         if len(denoiser.hierarchy[0].vertices) != head.skin_vertices:

@@ -111,7 +111,8 @@ class MeshTransform(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, V, C) -> (B, V', C). Products in float32: sparse kernels know no bfloat16 on a CPU."""
-        matrix, transposed = self._csr("matrix", self.shape), self._csr("transposed", self.shape[::-1])
+        rows, columns = self.shape
+        matrix, transposed = self._csr("matrix", (rows, columns)), self._csr("transposed", (columns, rows))
         return _Sparse.apply(x.float(), matrix, transposed).to(x.dtype)  # type: ignore[no-any-return]
 
     def _csr(self, name: str, shape: tuple[int, int]) -> Tensor:
