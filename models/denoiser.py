@@ -4,7 +4,8 @@ Every layer's features are multiplied by a gate and shifted by a bias computed f
 timestep, expression stage and identity code. Besides the spirals the default has a modal path: a small
 network that denoises the coordinates of the noisy mesh along the principal directions of motion. It
 sees the whole face at once and settles the broad shape; the spirals see its estimate and add what is
-local. ``modal_width = 0`` leaves the paper's network alone.
+local. It has a context of its own, so that training the one does not disturb the other.
+``modal_width = 0`` leaves the paper's network alone.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ class DenoiserConfig:
     identity_coefficients: int = 100
     channels: tuple[int, ...] = (16, 48, 96, 128)
     identity_channels: tuple[int, ...] = (8, 16, 32, 64)
-    context: int = 192
+    context: int = 128
     modal_rank: int = 96
     modal_width: int = 512
     modal_blocks: int = 3
+    modal_context: int = 192
     target: str = "residual"  # or "raw": the deformation itself
     prediction_type: Prediction = "sample"  # or "epsilon", "v_prediction"; the names of diffusers
     neutral_scale: float = 5.0  # mm, brings the neutral's offset from the mean to order one
@@ -91,8 +93,9 @@ class ModalDenoiser(nn.Module):
     departs from it.
     """
 
-    def __init__(self, rank: int, width: int, blocks: int, context: int) -> None:
+    def __init__(self, rank: int, width: int, blocks: int, inputs: int, context: int) -> None:
         super().__init__()
+        self.context = _context_network(inputs, context)
         self.enter = nn.Linear(rank, width)
         self.blocks = nn.ModuleList(
             nn.ModuleDict({"condition": nn.Linear(context, 2 * width), "mix": nn.Linear(width, width)})
@@ -103,12 +106,21 @@ class ModalDenoiser(nn.Module):
         nn.init.zeros_(self.leave.bias)
 
     def forward(
-        self, noisy: Tensor, alpha_bar: Tensor, expected: Tensor, std: Tensor, context: Tensor
+        self,
+        noisy: Tensor,
+        timestep: Tensor,
+        alpha_bar: Tensor,
+        stage: Tensor,
+        coefficients: Tensor,
+        expected: Tensor,
+        std: Tensor,
     ) -> Tensor:
         """Estimate of the clean coordinates (B, R), which spread by std (R,) round ``expected`` (B, R).
 
-        noisy (B, R), alpha_bar (B, 1), context (B, C).
+        noisy (B, R); timestep, alpha_bar (B,); stage (B, M); coefficients (B, I) of the linear identity.
         """
+        context = self.context(torch.cat([time_features(timestep), stage, coefficients], dim=1))
+        alpha_bar = alpha_bar[:, None]
         variance = alpha_bar * std**2 + 1 - alpha_bar
         noisy = noisy - alpha_bar.sqrt() * expected
         hidden = self.enter(noisy / variance.sqrt())
@@ -140,21 +152,18 @@ class SpiralDenoiser(nn.Module):
         )
         code = config.identity_channels[-1]
         self.identity_encoder = IdentityEncoder(hierarchy, config.identity_channels, code)
-        self.context = nn.Sequential(
-            nn.Linear(TIME_FEATURES + config.units + config.identity_coefficients + code, 2 * context),
-            nn.SiLU(),
-            nn.Linear(2 * context, context),
-            nn.SiLU(),
-        )
+        inputs = TIME_FEATURES + config.units + config.identity_coefficients
+        self.context = _context_network(inputs + code, context)
         self.modal = (
-            ModalDenoiser(config.modal_rank, config.modal_width, config.modal_blocks, context)
+            ModalDenoiser(
+                config.modal_rank, config.modal_width, config.modal_blocks, inputs, config.modal_context
+            )
             if config.modal_width
             else None
         )
-        inputs = 12 if self.modal else 6
         self.encoder = nn.ModuleList(
             GatedSpiral(a, b, level, context)
-            for a, b, level in zip([inputs, *channels], channels, hierarchy, strict=False)
+            for a, b, level in zip([12 if self.modal else 6, *channels], channels, hierarchy, strict=False)
         )
         self.downs = nn.ModuleList(_down(level) for level in hierarchy[1:])
         self.places = nn.ParameterList(  # where on the face a coarse vertex is; noise alone cannot tell
@@ -181,10 +190,6 @@ class SpiralDenoiser(nn.Module):
             [coefficients, self.identity_encoder(neutral_offset / self.config.neutral_scale)], dim=1
         )
 
-    def context_of(self, timestep: Tensor, stage: Tensor, identity: Tensor) -> Tensor:
-        """(B,), (B, M), (B, I + code) -> context (B, C). In float32: sines of large angles need it."""
-        return self.context(torch.cat([time_features(timestep), stage, identity], dim=1))
-
     def forward(
         self,
         noisy: Tensor,
@@ -195,32 +200,26 @@ class SpiralDenoiser(nn.Module):
         identity: Tensor,
     ) -> Tensor:
         """noisy (B, V, 3), timestep (B,), alpha_bar (B,), stage (B, M) -> prediction (B, V, 3)."""
-        context = self.context_of(timestep, stage, identity)
+        context = self.context(torch.cat([time_features(timestep), stage, identity], dim=1))
         channels = [noisy, neutral_offset / self.config.neutral_scale]
         estimate: Tensor | None = None
         if self.modal is not None and isinstance(self.target, AdditiveModel):
-            coordinates = self.modal_estimate(
-                self.target, self.target.project(noisy), alpha_bar, stage, identity, context
+            coefficients = identity[:, : self.config.identity_coefficients]
+            expected = self.target.expected(stage, coefficients)
+            coordinates = self.modal(
+                self.target.project(noisy),
+                timestep,
+                alpha_bar,
+                stage,
+                coefficients,
+                expected,
+                self.target.residual_std,
             )
             estimate = self.target.expand(coordinates)
             channels += [estimate, self.target.mean_motion(stage)]
         body = next(self.leave.parameters()).dtype
         local = self._unet(torch.cat(channels, dim=2).to(body), context.to(body)).float()
         return local if estimate is None else estimate + local
-
-    def modal_estimate(
-        self,
-        target: AdditiveModel,
-        noisy: Tensor,
-        alpha_bar: Tensor,
-        stage: Tensor,
-        identity: Tensor,
-        context: Tensor,
-    ) -> Tensor:
-        """noisy coordinates (B, R) -> estimate of the clean ones (B, R)."""
-        assert self.modal is not None
-        expected = target.expected(stage, identity[:, : self.config.identity_coefficients])
-        return self.modal(noisy, alpha_bar[:, None], expected, target.residual_std, context)
 
     def _unet(self, x: Tensor, context: Tensor) -> Tensor:
         skips: list[Tensor] = []
@@ -245,6 +244,12 @@ class SpiralDenoiser(nn.Module):
 
 
 TIME_FEATURES = 64
+
+
+def _context_network(inputs: int, context: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, 2 * context), nn.SiLU(), nn.Linear(2 * context, context), nn.SiLU()
+    )
 
 
 def time_features(timestep: Tensor) -> Tensor:

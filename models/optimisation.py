@@ -26,6 +26,7 @@ class Phase:
     minutes: float
     steps: int = 10**9
     batch: int = 16  # over all processes
+    biased_share: float = 0.5  # of timesteps drawn from the noisier half only
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-4
 

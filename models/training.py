@@ -27,14 +27,17 @@ from .additive import AdditiveModel
 from .additive_fit import Mirror, fit_additive, fit_identity_motion, frame_weight
 from .animate_me import AnimateMe, identity_solver
 from .corpus.cache import FrameCache
-from .denoiser import DenoiserConfig, SpiralDenoiser, time_features
+from .denoiser import DenoiserConfig, SpiralDenoiser
 from .diffusion import TRAIN_TIMESTEPS, training_schedule
 from .errors import InputError
 from .head import Head
 from .optimisation import LOG_NAME, Phase, optimise
 from .topology import mesh_hierarchy
 
-BIASED_FROM = 500  # half of all timesteps are drawn from here up: there the broad shape is decided
+LOCAL_SNR = 100.0
+"""Noisier than 1 / this, spirals beside a modal path have nothing to find: such timesteps weigh less
+(min-SNR weighting, Hang et al. 2023, with the many vertices that see one detail counted in)."""
+BIASED_FROM = 500  # a phase's biased_share of timesteps comes from here up: there the broad shape is decided
 
 
 @dataclass(frozen=True)
@@ -151,35 +154,35 @@ class _Run:
             save_file(target.state_dict(), path)
 
     def train_modal(self) -> None:
-        """Train context and modal path on projected frames; the spiral identity code is zero for now."""
-        target, phase = self.model.target, self.config.modal
-        if self.model.modal is None or not isinstance(target, AdditiveModel) or phase.minutes <= 0:
+        """Train the modal path, alone, on projected frames."""
+        target, modal, phase = self.model.target, self.model.modal, self.config.modal
+        if modal is None or not isinstance(target, AdditiveModel) or phase.minutes <= 0:
             return
         stages, person, coordinates, weight = self.projected or self._project(target.cpu())
         self.projected = None
         target.to(self.device)
-        code = torch.zeros(1, self.config.network.identity_channels[-1])
-        path = ModalPath(self.model)
 
         def batch_loss(network: nn.Module) -> Tensor:
             index = self._share(torch.from_numpy(self.random.integers(len(stages), size=phase.batch)))
-            timestep, alpha_bar, noise = self._diffusion_draw(phase.batch, coordinates.shape[1:])
-            identity = torch.cat([self.coefficients[person[index]], code.expand(len(index), -1)], dim=1)
-            clean, stage, identity, frame = self._to_device(
-                coordinates[index], stages[index], identity, weight[index]
+            timestep, alpha_bar, noise = self._diffusion_draw(phase, coordinates.shape[1:])
+            clean, stage, coefficients, frame = self._to_device(
+                coordinates[index], stages[index], self.coefficients[person[index]], weight[index]
             )
             noisy = alpha_bar.sqrt()[:, None] * clean + (1 - alpha_bar).sqrt()[:, None] * noise
-            estimate = network(noisy, timestep, alpha_bar, stage, identity)
-            return modal_loss(estimate, clean, alpha_bar, target.residual_std, frame)
+            expected, std = target.expected(stage, coefficients), target.residual_std
+            estimate = network(noisy, timestep, alpha_bar, stage, coefficients, expected, std)
+            return modal_loss(estimate, clean, alpha_bar, std, frame)
 
-        self._optimise("modal", phase, path, batch_loss)
+        self._optimise("modal", phase, modal, batch_loss)
 
     def train_joint(self) -> None:
-        """Train the whole network on meshes (equation 2)."""
+        """Train spirals and identity encoder on meshes (equation 2); a trained modal path stays as it is."""
         target, phase = self.model.target, self.config.joint
         if phase.minutes <= 0:
             return
         frames_of = _frames_by_person(self.cache.person)
+        if self.model.modal is not None:
+            self.model.modal.requires_grad_(False)
         people = len(self.cache.neutral_offsets)
         each = self.config.frames_per_person
         weights = self._frame_weights()
@@ -188,7 +191,7 @@ class _Run:
             who = self.random.integers(people, size=phase.batch // each)
             frames = np.stack([self.random.choice(frames_of[p], each) for p in who])
             reflect = self.random.random() < 0.5
-            timestep, alpha_bar, noise = self._diffusion_draw(phase.batch, self.neutral_offsets.shape[1:])
+            timestep, alpha_bar, noise = self._diffusion_draw(phase, self.neutral_offsets.shape[1:])
             person, index = torch.from_numpy(self._share(who)), self._share(frames).ravel()
             stage = torch.from_numpy(self.cache.stages[index])
             deformation = torch.from_numpy(self.cache.deformations(index))
@@ -208,6 +211,8 @@ class _Run:
             )
             wanted = {"sample": clean, "epsilon": noise, "v_prediction": root * noise - rest * clean}
             error = (prediction - wanted[self.config.network.prediction_type]).square().mean((1, 2))
+            if self.model.modal is not None:
+                frame = frame * (LOCAL_SNR * alpha_bar / (1 - alpha_bar)).clamp_max(1)
             return (frame * error).mean()
 
         self._optimise("joint", phase, WholeNetwork(self.model), batch_loss)
@@ -248,9 +253,10 @@ class _Run:
         )
         return weight / weight.mean()
 
-    def _diffusion_draw(self, batch: int, shape: torch.Size) -> tuple[Tensor, Tensor, Tensor]:
+    def _diffusion_draw(self, phase: Phase, shape: torch.Size) -> tuple[Tensor, Tensor, Tensor]:
         """This process's share of timesteps (B,), their alpha_bar (B,) and noise (B, *shape)."""
-        low = np.where(self.random.random(batch) < 0.5, BIASED_FROM, 0)
+        batch = phase.batch
+        low = np.where(self.random.random(batch) < phase.biased_share, BIASED_FROM, 0)
         timestep = torch.from_numpy(self.random.integers(low, TRAIN_TIMESTEPS))
         generator = torch.Generator().manual_seed(int(self.random.integers(2**62)))
         noise = torch.randn((batch, *shape), generator=generator)
@@ -282,24 +288,6 @@ class _Run:
 
     def _to_device(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         return tuple(tensor.to(self.device) for tensor in tensors)
-
-
-class ModalPath(nn.Module):
-    """Context and modal path of a denoiser, as one network over coordinates."""
-
-    def __init__(self, model: SpiralDenoiser) -> None:
-        super().__init__()
-        assert model.modal is not None
-        assert isinstance(model.target, AdditiveModel)
-        self.context, self.modal, self.target = model.context, model.modal, model.target
-
-    def forward(
-        self, noisy: Tensor, timestep: Tensor, alpha_bar: Tensor, stage: Tensor, identity: Tensor
-    ) -> Tensor:
-        """Estimate of the clean coordinates (B, R); see ModalDenoiser."""
-        context = self.context(torch.cat([time_features(timestep), stage, identity], dim=1))
-        expected = self.target.expected(stage, identity)
-        return self.modal(noisy, alpha_bar[:, None], expected, self.target.residual_std, context)
 
 
 class WholeNetwork(nn.Module):
