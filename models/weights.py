@@ -33,7 +33,7 @@ def save_denoiser(denoiser: SpiralDenoiser, folder: Path) -> None:
     }
     for index, level in enumerate(denoiser.hierarchy):
         arrays: dict[str, NDArray[Any]] = {
-            "vertices": level.vertices,
+            "vertices": level.vertices.astype(np.float16),  # only their number and rough place matter
             "triangles": _compact(level.triangles),
             "spirals": _compact(level.spirals),
         }
@@ -68,7 +68,7 @@ def _level(tensors: Mapping[str, Tensor], index: int) -> Level:
         return tensors[_key(index, name)].numpy()
 
     up = down = None
-    vertices = array("vertices")
+    vertices = array("vertices").astype(np.float32)
     if index:
         finer = len(tensors[_key(index - 1, "vertices")])
         content = (array("up.data"), array("up.indices").astype(np.int32), array("up.indptr"))
