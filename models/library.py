@@ -1,0 +1,237 @@
+"""A library of shapes for one identity: what a rig's sliders need, sampled from the model.
+
+All shapes are frames of one batch, each with a stage of its own. Without a seed a shape is the conditional
+mean: the denoiser's estimate of the clean face from pure noise, E[y_0 | y_T], is that mean but for the trace
+of the noise in it (alpha_bar is 4e-5 at T), which averaging over a few noises takes away.
+
+What sampling alone does not give a rig is added afterwards, in model space: halves that add up to the whole,
+mirror images on a symmetric head, a `mouthClose` that closes the jaw it is used with, and correctives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import parts
+from .alignment import similarity_to
+from .animate_me import AnimateMe, Sampler
+from .diffusion import OnStep
+from .expression import MAX_WEIGHT, MIRROR_UNITS, UNIT_INDEX, UNIT_NAMES
+from .head import Head
+from .library_cuts import Cuts, closed_lips
+from .library_sets import Shape, ShapeSet, half_of
+from .units import contradictions
+
+Floats = NDArray[np.float32]
+
+MEAN_SAMPLER = Sampler("ddim", 1, 1000)
+"""One step from pure noise: the denoiser's estimate of the conditional mean."""
+SAMPLES = 8
+SMALLEST_CORRECTIVE = 0.3
+"""mm; where no vertex of a corrective goes further it is left out."""
+SYMMETRY = 0.1
+"""mm; a head whose vertices are that close to their mirror images is symmetric."""
+TONGUE_REACH = 18.0
+"""mm that the tip of the tongue comes out between the lips."""
+JAW, CLOSE = UNIT_INDEX["jawOpen"], UNIT_INDEX["mouthClose"]
+
+
+@dataclass(frozen=True)
+class Library:
+    """N shapes and C correctives of a head, in its own units and axes.
+
+    A corrective is what the pair of shapes lacks where both are at 1; it is driven by their product.
+    """
+
+    names: tuple[str, ...]
+    deformations: Floats  # (N, V, 3)
+    pairs: tuple[tuple[str, str], ...]
+    correctives: Floats  # (C, V, 3)
+
+
+def make_library(
+    model: AnimateMe,
+    neutral_vertices: Floats,
+    shapes: ShapeSet,
+    chosen: Iterable[str],
+    *,
+    correctives: bool = True,
+    seed: int | None = None,
+    samples: int = SAMPLES,
+    frames_per_chunk: int | None = None,
+    on_step: OnStep | None = None,
+) -> Library:
+    """The `chosen` shapes of a set, and the correctives of every pair with a chosen shape in it.
+
+    neutral_vertices (V, 3): the whole head or its skin alone, as for `AnimateMe.animate`. seed None: the mean
+    of `samples` noises; else one sample. A shape does not depend on which others are chosen.
+    """
+    head = model.head
+    skin = head.skin_vertices
+    neutral = np.asarray(neutral_vertices, np.float32)
+    similarity = similarity_to(head.neutral_vertices[:skin], neutral[:skin])
+    aligned = similarity.apply(neutral)
+    wanted = frozenset(chosen)
+    pairs = [pair for pair in shapes.pairs if correctives and not wanted.isdisjoint(pair)]
+    builder = _Builder(head, aligned, shapes.shapes, pairs, wanted)
+    stages = builder.stages
+    sampler = MEAN_SAMPLER if seed is None else model.sampler("default")
+    seeds = range(samples) if seed is None else (seed,)
+    total = np.zeros((len(stages), skin, 3), np.float32)
+    for turn, noise in enumerate(seeds):
+        total += model.animate_skin(
+            aligned[:skin],
+            stages,
+            noise,
+            preset=sampler,
+            frames_per_chunk=frames_per_chunk,
+            on_step=_continued(on_step, turn, len(seeds)),
+        )
+    whole = parts.follow(head, aligned, total / np.float32(len(seeds)), stages)
+    made = builder.made(whole)
+    names = tuple(shape.name for shape in shapes.shapes if shape.name in wanted)
+    kept = builder.correctives(made)
+    return Library(
+        names,
+        similarity.invert_vectors(np.stack([made[name] for name in names])),
+        tuple(kept),
+        similarity.invert_vectors(np.array(list(kept.values()), np.float32).reshape(-1, *neutral.shape)),
+    )
+
+
+class _Builder:
+    """Knows which stages a library needs, and puts the shapes together from what was sampled there."""
+
+    def __init__(
+        self,
+        head: Head,
+        aligned: Floats,
+        shapes: Sequence[Shape],
+        pairs: Sequence[tuple[str, str]],
+        chosen: frozenset[str],
+    ) -> None:
+        self._head, self._aligned, self._cuts = head, aligned, Cuts(head, aligned)
+        self._symmetric = is_symmetric(head, aligned)
+        # the other half of a chosen shape, and the other shape of a corrective, are sampled with it
+        halves = half_of(shapes)
+        needed = chosen.union(*pairs)
+        self._halves = {a: b for a, b in halves.items() if needed & {a, b}}
+        needed = needed.union(self._halves, self._halves.values())
+        self._shapes = {shape.name: shape for shape in shapes if shape.name in needed}
+        self._pairs = [pair for pair in pairs if not contradictions(self._both(pair))]
+        self._rows: dict[bytes, int] = {}
+        self._stages: list[Floats] = []
+        for stage in self._needed_stages():
+            self._add(stage)
+        if self._symmetric:
+            for stage in list(self._stages):
+                self._add(stage[MIRROR_UNITS])
+        self._sampled = np.zeros((0, 0, 3), np.float32)
+
+    @property
+    def stages(self) -> Floats:
+        """(K, 57) every stage that has to be sampled, once."""
+        return np.array(self._stages, np.float32).reshape(-1, len(UNIT_NAMES))
+
+    def made(self, sampled: Floats) -> dict[str, Floats]:
+        """name -> deformation (V, 3) mm, from the deformations (K, V, 3) mm of the head at `stages`."""
+        self._sampled = self._mirrored(sampled) if self._symmetric else sampled
+        made = {name: self._apex(shape) for name, shape in self._shapes.items()}
+        lacking = {
+            pair: self._at(self._both(pair)) - made[pair[0]] - made[pair[1]] for pair in self._halves.items()
+        }
+        for (left, right), rest in lacking.items():
+            made[left] = made[left] + self._cuts.share("L") * rest
+            made[right] = made[right] + self._cuts.share("R") * rest
+        return made
+
+    def correctives(self, made: Mapping[str, Floats]) -> dict[tuple[str, str], Floats]:
+        """pair -> what it lacks (V, 3) mm, where that is enough to be seen."""
+        lacking = {pair: self._at(self._both(pair)) - made[pair[0]] - made[pair[1]] for pair in self._pairs}
+        return {
+            pair: rest
+            for pair, rest in lacking.items()
+            if np.linalg.norm(rest, axis=1).max() > SMALLEST_CORRECTIVE
+        }
+
+    def _needed_stages(self) -> Iterable[Floats]:
+        for shape in self._shapes.values():
+            base = base_stage(shape.stage)
+            yield from (base, base + shape.stage)
+        for pair in (*self._halves.items(), *self._pairs):
+            yield self._both(pair)
+
+    def _both(self, pair: tuple[str, str]) -> Floats:
+        first, second = (self._shapes[name].stage for name in pair)
+        return np.minimum(first + second, np.float32(MAX_WEIGHT))
+
+    def _add(self, stage: Floats) -> None:
+        if stage.tobytes() not in self._rows:
+            self._rows[stage.tobytes()] = len(self._stages)
+            self._stages.append(stage)
+
+    def _at(self, stage: Floats) -> Floats:
+        return self._sampled[self._rows[stage.tobytes()]]
+
+    def _apex(self, shape: Shape) -> Floats:
+        stage = shape.stage
+        base = base_stage(stage)
+        opened = self._at(base)
+        deformation = self._at(base + stage) - opened
+        if stage[CLOSE] and np.count_nonzero(stage) == 1:
+            deformation = closed_lips(self._head, self._aligned, opened, deformation)
+            if self._symmetric:
+                deformation = (deformation + reflected(self._head, deformation)) / 2
+        if shape.tongue_out:
+            deformation = deformation + tongue_out(self._head, self._aligned)
+        return deformation * self._cuts.share(shape.share) if shape.share else deformation
+
+    def _mirrored(self, sampled: Floats) -> Floats:
+        """Every sample's mean with the mirror image of its mirror stage's."""
+        twin = [self._rows[stage[MIRROR_UNITS].tobytes()] for stage in self._stages]
+        return (sampled + reflected(self._head, sampled[twin])) / 2
+
+
+def base_stage(stage: Floats) -> Floats:
+    """The stage (57,) that a shape is a change of: neutral, or the open jaw that a `mouthClose` closes."""
+    base = np.zeros_like(stage)
+    base[JAW] = max(0.0, float(stage[CLOSE] - stage[JAW]))
+    return base
+
+
+def is_symmetric(head: Head, aligned: Floats) -> bool:
+    """Whether a head (V, 3), or skin alone, in model space is its own mirror image."""
+    offset = aligned - reflected(head, aligned)
+    return bool(np.linalg.norm(offset, axis=1).max() < SYMMETRY)
+
+
+def reflected(head: Head, vectors: Floats) -> Floats:
+    """Points or displacements (..., V, 3) in model space seen in a mirror, on the mirrored vertices."""
+    return vectors[..., head.mirror[: vectors.shape[-2]], :] * np.array([-1, 1, 1], np.float32)
+
+
+def tongue_out(head: Head, aligned: Floats) -> Floats:
+    """(V, 3) mm: the tongue stretched out between the lips, its root staying; nothing without a tongue."""
+    deformation = np.zeros_like(aligned)
+    start, end = head.parts.get("tongue", (0, 0))
+    if start == end or end > len(aligned):
+        return deformation
+    depth = aligned[start:end, 2]
+    along = (depth - depth.min()) / np.ptp(depth)
+    lips = aligned[head.lip_pairs.ravel()].mean(axis=0) if head.lip_pairs.size else aligned[start:end].max(0)
+    reach = lips[2] + TONGUE_REACH - depth.max()
+    deformation[start:end, 2] = along**2 * max(0.0, float(reach))
+    rise = (
+        lips[1] - aligned[start:end, 1][depth > depth.max() - 5.0].mean()
+    )  # the tip goes where the lips part
+    deformation[start:end, 1] = along**2 * rise
+    return deformation
+
+
+def _continued(on_step: OnStep | None, turn: int, turns: int) -> OnStep | None:
+    """Counts the steps of several samplings as those of one."""
+    return on_step and (lambda step, steps: on_step(turn * steps + step, turns * steps))
