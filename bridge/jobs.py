@@ -1,4 +1,4 @@
-"""What the worker can do: check itself, make a head, animate a head. Only this file imports `models`."""
+"""What the worker can do: check itself, make heads, animations and libraries. Only this imports `models`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ from models.diffusion import TRAIN_TIMESTEPS
 from models.errors import CheckpointError, InputError
 from models.expression import UNIT_NAMES, expression_signal
 from models.head import Head
+from models.library import Library, make_library
+from models.library_file import shape_set
+from models.library_sets import chosen
 
 from .head_check import check_head
 from .job_folder import JobFolder
-from .memory import MEBIBYTE, frames_that_fit, free_memory, free_ram, in_smaller_chunks
+from .memory import LARGEST_CHUNK, MEBIBYTE, frames_that_fit, free_memory, free_ram, in_smaller_chunks
 from .protocol import (
+    CORRECTIVES,
     DEVICES,
     HALVES,
     PROTOCOL_VERSION,
@@ -30,6 +34,7 @@ from .protocol import (
     Check,
     HeadRequest,
     Hello,
+    LibraryRequest,
     Ready,
     Request,
 )
@@ -40,6 +45,7 @@ Floats = NDArray[np.float32]
 
 SHIPPED_CHECKPOINTS = Path(__file__).resolve().parent.parent / "models" / "checkpoints"
 BYTES_PER_VERTEX = 2048  # of a frame on its way through the network; 540 were measured on a CPU
+MOST_SAMPLES = 1000
 COPIES = (
     4  # of the whole animation that are in main memory at once: noisy, clean, with eyes and teeth, written
 )
@@ -96,6 +102,8 @@ class DimpleJobs:
                     return self._new_head(request, report)
                 case AnimateRequest():
                     return self._animate(request, report)
+                case LibraryRequest():
+                    return self._library(request, report)
         except InputError as error:
             raise JobFailedError("input", str(error)) from error
         except CheckpointError as error:
@@ -141,17 +149,12 @@ class DimpleJobs:
         return Result(paths, request.seed, facts)
 
     def _animate(self, request: AnimateRequest, report: Report) -> Result:
-        folder = JobFolder(request.folder)
-        neutral = folder.read("neutral_vertices", columns=3).astype(np.float32)
-        triangles = folder.read("triangles", columns=3).astype(np.int32)
+        folder, neutral, triangles = _head_in(request.folder)
         _check_sampling(request)
         _check_length(request.frames, neutral)
         signal = _signal(request, folder)
         folder.require_room(len(signal) * neutral.nbytes)
-        model = self._model(request.checkpoint, report)
-        report("bind", 0, 1)
-        head = model.head
-        check_head(neutral, triangles, head.faces, len(head.neutral_vertices), head.skin_vertices)
+        model = self._model_for(neutral, triangles, request.checkpoint, report)
         mm_per_unit, residual_mm = _measure(model, neutral)
 
         def sample(frames_per_chunk: int) -> Floats:
@@ -169,10 +172,7 @@ class DimpleJobs:
         free = partial(free_memory, self._device)
         chunk = frames_that_fit(free(), BYTES_PER_VERTEX * len(neutral), len(signal))
         deformations = in_smaller_chunks(sample, chunk, free)
-        if not np.isfinite(deformations).all():
-            raise CheckpointError(
-                "The model's result is not finite: turn half precision off or choose another checkpoint."
-            )
+        _check_finite(deformations)
         report("write", 0, 1)
         paths = folder.write({"deformations": deformations, "signal": signal})
         facts = {
@@ -183,6 +183,56 @@ class DimpleJobs:
             "frame_rate": request.frame_rate,
         }
         return Result(paths, request.seed, facts)
+
+    def _library(self, request: LibraryRequest, report: Report) -> Result:
+        folder, neutral, triangles = _head_in(request.folder)
+        if not 1 <= request.samples <= MOST_SAMPLES or request.correctives not in CORRECTIVES:
+            raise InputError(
+                f"A library is the mean of 1 to {MOST_SAMPLES:,} samples, with correctives for pairs or none."
+            )
+        shapes = shape_set(request.shape_set)
+        names = chosen(shapes.shapes, request.only)
+        _check_length(2 * (len(shapes.shapes) + len(shapes.pairs)), neutral)
+        model = self._model_for(neutral, triangles, request.checkpoint, report)
+
+        def sample(frames_per_chunk: int) -> Library:
+            return make_library(
+                model,
+                neutral,
+                shapes,
+                names,
+                correctives=request.correctives == "pairs",
+                seed=request.seed,
+                samples=request.samples,
+                frames_per_chunk=frames_per_chunk,
+                on_step=partial(report, "sample"),
+            )
+
+        free = partial(free_memory, self._device)
+        chunk = frames_that_fit(free(), BYTES_PER_VERTEX * len(neutral), LARGEST_CHUNK)
+        library = in_smaller_chunks(sample, chunk, free)
+        _check_finite(library.deformations)
+        _check_finite(library.correctives)
+        report("write", 0, 1)
+        paths = folder.write({"deformations": library.deformations, "correctives": library.correctives})
+        facts = {
+            "checkpoint_name": model.head.config["name"],
+            "names": list(library.names),
+            "order": [shape.name for shape in shapes.shapes],
+            "pairs": [list(pair) for pair in library.pairs],
+            "mm_per_unit": _measure(model, neutral)[0],
+        }
+        return Result(paths, request.seed or 0, facts)
+
+    def _model_for(
+        self, neutral: Floats, triangles: NDArray[np.int32], checkpoint: str, report: Report
+    ) -> AnimateMe:
+        """The checkpoint's model, when it is made for this head."""
+        model = self._model(checkpoint, report)
+        report("bind", 0, 1)
+        head = model.head
+        check_head(neutral, triangles, head.faces, len(head.neutral_vertices), head.skin_vertices)
+        return model
 
     def _model(self, checkpoint: str, report: Report) -> AnimateMe:
         """The checkpoint's model, loaded when it is not the last one or its files have changed."""
@@ -216,6 +266,20 @@ def head_facts(head: Head) -> dict[str, Any]:
         "fingerprints": sorted(head.fingerprints),
         "units": head.config["units"],
     }
+
+
+def _head_in(path: str) -> tuple[JobFolder, Floats, NDArray[np.int32]]:
+    """A job's folder with the neutral vertices (V, 3) and triangles (F, 3) that the host left in it."""
+    folder = JobFolder(path)
+    neutral = folder.read("neutral_vertices", columns=3).astype(np.float32)
+    return folder, neutral, folder.read("triangles", columns=3).astype(np.int32)
+
+
+def _check_finite(deformations: Floats) -> None:
+    if not np.isfinite(deformations).all():
+        raise CheckpointError(
+            "The model's result is not finite: turn half precision off or choose another checkpoint."
+        )
 
 
 def _signal(request: AnimateRequest, folder: JobFolder) -> Floats:

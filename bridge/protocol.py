@@ -22,6 +22,7 @@ LINE_LIMIT = 1 << 20
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 HALVES = ("auto", "on", "off")
+CORRECTIVES = ("pairs", "none")
 
 FailureKind: TypeAlias = Literal[
     "setup", "input", "out_of_memory", "checkpoint", "internal", "died", "protocol"
@@ -101,6 +102,26 @@ class AnimateRequest:
 
 
 @dataclass(frozen=True)
+class LibraryRequest:
+    """Asks for a library of shapes of the head in `folder`, one for each entry of a set.
+
+    `folder` holds neutral_vertices.npy and triangles.npy as for an animation. `shape_set` is the name of one
+    of Dimple's sets or the path of a JSON file; `only` the names or patterns (`mouth*`) of the shapes to
+    make, all when empty. `correctives` is one of CORRECTIVES. Without a `seed` every shape is the mean of
+    `samples`.
+    """
+
+    job: str
+    folder: str
+    checkpoint: str
+    shape_set: str
+    only: tuple[str, ...] = ()
+    correctives: str = "pairs"
+    seed: int | None = None
+    samples: int = 8
+
+
+@dataclass(frozen=True)
 class Cancel:
     """Asks the worker to give up a job at its next step."""
 
@@ -169,7 +190,7 @@ class Cancelled:
     job: str
 
 
-Request: TypeAlias = Check | HeadRequest | AnimateRequest
+Request: TypeAlias = Check | HeadRequest | AnimateRequest | LibraryRequest
 Message: TypeAlias = Hello | Request | Cancel | Quit | Ready | Progress | Done | Failed | Cancelled
 
 MESSAGE_TYPES: dict[str, type[Message]] = {
@@ -177,6 +198,7 @@ MESSAGE_TYPES: dict[str, type[Message]] = {
     "check": Check,
     "head": HeadRequest,
     "animate": AnimateRequest,
+    "library": LibraryRequest,
     "cancel": Cancel,
     "quit": Quit,
     "ready": Ready,

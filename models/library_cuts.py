@@ -6,11 +6,12 @@ All on the skin as a graph, in model space (mm).
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags, identity
-from scipy.sparse.linalg import spsolve
+from scipy.sparse.linalg import splu
 
 from .head import Head, face_edges
 
@@ -61,7 +62,7 @@ class Cuts:
         target = np.zeros(skin)
         target[upper] = 1.0
         system = laplacian(self._head) + STIFFNESS * diags(fixed) + 1e-6 * identity(skin)
-        share[:skin, 0] = np.clip(spsolve(system.tocsc(), STIFFNESS * target + 0.5e-6), 0, 1)
+        share[:skin, 0] = np.clip(_solved(system, STIFFNESS * target + 0.5e-6), 0, 1)
         for part, value in (("teeth_upper", 1.0), ("teeth_lower", 0.0), ("tongue", 0.0)):
             start, end = self._head.parts.get(part, (0, 0))
             share[start:end] = value
@@ -90,8 +91,13 @@ def closed_lips(head: Head, aligned: Floats, opened: Floats, closing: Floats) ->
     spacing = float(np.linalg.norm(np.diff(aligned[edges[near]], axis=1), axis=2).mean())
     system = graph @ graph + (spacing / REACH) ** 4 * identity(skin) + diags(fixed)
     result = closing.copy()
-    result[:skin] += np.stack([spsolve(system.tocsc(), target[:, axis]) for axis in range(3)], axis=1)
+    result[:skin] += _solved(system, target)
     return result
+
+
+def _solved(system: Any, right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The solution of a sparse square system, of the shape of its right-hand side."""
+    return np.asarray(splu(system.tocsc()).solve(right))
 
 
 def laplacian(head: Head) -> csr_matrix:

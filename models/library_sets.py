@@ -65,8 +65,8 @@ _CORRECTED: Mapping[str, tuple[str, ...]] = {
 }
 """Units whose motions do not simply add up, as the correctives of film rigs have it."""
 
-# Name -> unit or pair, and the lip it is cut to (U, D). {} stands for L and R of the character: for the halves
-# of a pair, and for the left and right share of any other unit.
+# Name -> unit or pair, and the lip it is cut to (U, D). {} is L and R of the character: the halves of
+# a pair, and the left and right share of any other unit.
 _METAHUMAN: Mapping[str, str] = {
     "browDown{}": "browDown", "browRaiseIn{}": "browInnerUp", "browRaiseOuter{}": "browOuterUp",
     "eyeBlink{}": "eyeBlink", "eyeWiden{}": "eyeWide", "eyeSquintInner{}": "eyeSquint",
@@ -148,7 +148,7 @@ def chosen(shapes: Sequence[Shape], patterns: Sequence[str]) -> frozenset[str]:
         matching = {name for name in names if name == pattern or fnmatchcase(name, pattern)}
         if not matching:
             raise InputError(
-                f"No shape of this set is called “{pattern}”: choose one such as {names[0]} or {names[0][:5]}*."
+                f"No shape of this set is called “{pattern}”: choose one as {names[0]} or {names[0][:5]}*."
             )
         found |= matching
     return frozenset(found)
