@@ -17,6 +17,7 @@ SMALL = DenoiserConfig(
     modal_rank=10,
     modal_width=32,
     modal_blocks=2,
+    modal_context=20,
 )
 PAPER = DenoiserConfig(
     **{
@@ -106,19 +107,25 @@ def test_an_untrained_default_is_the_linear_optimum_of_its_directions(hierarchy:
     torch.testing.assert_close(predict(denoiser, batch), expected, atol=1e-5, rtol=1e-4)
 
 
+def modal_prediction(noisy: Tensor, expected: Tensor, alpha_bar: float, *, trained: bool) -> Tensor:
+    torch.manual_seed(0)
+    modal = ModalDenoiser(rank=5, width=8, blocks=1, inputs=64 + 57 + 6, context=4)
+    if trained:
+        torch.nn.init.normal_(modal.leave.weight)
+    timestep, alpha_bars = torch.tensor([5, 900]), torch.full((2,), alpha_bar)
+    stage, coefficients = torch.rand(2, 57), torch.randn(2, 6)
+    return modal(noisy, timestep, alpha_bars, stage, coefficients, expected, torch.full((5,), 0.7))
+
+
 def test_without_noise_the_modal_path_lets_through_what_it_sees() -> None:
-    modal = ModalDenoiser(rank=5, width=8, blocks=1, context=4)
-    torch.nn.init.normal_(modal.leave.weight)
     clean, expected = torch.randn(2, 5), torch.randn(2, 5)
-    found = modal(clean, torch.ones(2, 1), expected, torch.full((5,), 0.7), torch.randn(2, 4))
-    torch.testing.assert_close(found, clean)
+    torch.testing.assert_close(modal_prediction(clean, expected, 1.0, trained=True), clean)
 
 
 def test_in_pure_noise_an_untrained_modal_path_says_what_is_expected() -> None:
-    modal = ModalDenoiser(rank=5, width=8, blocks=1, context=4)
-    expected = torch.randn(2, 5)
-    found = modal(torch.randn(2, 5), torch.zeros(2, 1), expected, torch.full((5,), 0.7), torch.randn(2, 4))
-    torch.testing.assert_close(found, expected)
+    noise, expected = torch.randn(2, 5), torch.randn(2, 5)
+    torch.testing.assert_close(modal_prediction(noise, expected, 0.0, trained=False), expected)
+    assert not torch.allclose(modal_prediction(noise, expected, 0.0, trained=True), expected)
 
 
 def test_half_precision_stays_close(hierarchy: list[Level]) -> None:
