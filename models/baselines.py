@@ -29,7 +29,7 @@ Floats = NDArray[np.float32]
 ALONG = 1e-3
 """A frame shows a mixture when its stage departs from a multiple of it by less than this, relatively."""
 ENOUGH = 800
-"""Frames of a label, taken evenly from everybody's: they tell its mean to about a hundredth of a millimetre."""
+"""Frames of a label, taken evenly from everybody: they tell its mean to a hundredth of a millimetre."""
 CHUNK = 200
 
 
