@@ -1,8 +1,8 @@
 """Where the face is: position, turn and scale of a head about which nothing is known.
 
 A head is nearly symmetric, which leaves one angle to search instead of three: candidates put the template's
-midplane on a plane of symmetry of the mesh and its nose on points of that plane. The 24 turns between axes are
-tried as well, because artists' heads usually stand along them, and the whole of SO(3) when neither convinces.
+midplane on a plane of symmetry of the mesh and its nose on points of that plane. When none convinces, turns
+between axes and random ones are tried with the nose anywhere.
 Candidates are ranked by distance and normals, refined by similarity ICP, and the survivors by short fits of
 the identity model, which alone tells a face from its back or its chin from its brow.
 """
@@ -19,8 +19,10 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from .binding_fit import SHORT, Fit, Score, Target, fit_identity, score
+from .binding_surface import Surface
 from .binding_symmetry import symmetry_planes
 from .binding_template import Template
+from .errors import InputError
 
 Doubles = NDArray[np.float64]
 
@@ -30,9 +32,13 @@ NORMAL_MM = 25.0
 """mm of distance that a normal at right angles counts for."""
 KEPT = 0.85
 """Share of the points, the best ones, that a candidate is judged by: hair and clothes may hide the others."""
-COARSE, FINE, SHORT_LIST = 80, 20, 10
+PER_TURN, FINE, SHORT_LIST = 3, 24, 12
 CONVINCING = 0.82
 """Score value of a short fit at which the search ends."""
+BODY_SHARES = (0.16, 0.21)
+"""Height of a head with some neck over that of a body."""
+ELONGATED = 1.8
+"""Extent over the least one from which an axis may be a body's height or the span of its arms."""
 DISTINCT = 20.0
 """degrees between poses that count as two."""
 
@@ -88,20 +94,68 @@ class Found:
     score: Score
 
 
-def find_pose(template: Template, points: Doubles, normals: Doubles, seed: int, on_try: OnTry) -> list[Found]:
+def find_pose(
+    template: Template,
+    points: Doubles,
+    normals: Doubles,
+    seed: int,
+    on_try: OnTry,
+    *,
+    everywhere: bool = True,
+) -> list[Found]:
     """Poses of the template on a surface sampled by points and normals (N, 3), best first, distinct.
 
-    Tries symmetry planes and axes; all turns only when those do not convince.
+    Tries planes of symmetry; when those do not convince and ``everywhere`` is set, turns of all kinds.
     """
     search = _Search(template, points, normals, seed)
-    planes = symmetry_planes(search.points, search.normals)
-    found = search.best(np.concatenate([axis_turns(), *(turns_about(plane) for plane in planes)]), 48)
-    on_try()
-    if not found or found[0].score.value < CONVINCING:
-        everywhere = Rotation.random(400, random_state=seed).as_matrix()
-        found = distinct(found + search.best(everywhere, 96))
+    found: list[Found] = []
+    for plane in symmetry_planes(search.points, search.normals):
+        # the nose lies on the plane: places along it can be dense
+        along = search.spread(np.abs(plane.distance(search.points)) < 0.08, 40)
+        found += search.best(turns_about(plane.normal), along)
         on_try()
-    return found
+        if max((f.score.value for f in found), default=0.0) > CONVINCING:
+            return distinct(found)
+    if not everywhere:
+        return distinct(found)
+    turns = np.concatenate([axis_turns(), Rotation.random(200, random_state=seed).as_matrix()])
+    found += search.best(turns, search.spread(np.ones(len(points), bool), 96))
+    on_try()
+    return distinct(found)
+
+
+def find_face(
+    template: Template, surface: Surface, samples: int, seed: int, on_try: OnTry
+) -> tuple[Pose, float]:
+    """The pose of the face on a whole mesh, a head or a body, and the value of its score.
+
+    On a body a head is small: where the whole does not convince, the ends of its long axes are searched.
+    """
+    points, normals = surface.samples(samples, surface.outside_triangles, seed)
+    best = find_pose(template, points, normals, seed, on_try)
+    for crop in _ends(surface):
+        if best and best[0].score.value > CONVINCING:
+            break
+        points, normals = surface.samples(samples, surface.outside_triangles & crop, seed)
+        best = distinct(best + find_pose(template, points, normals, seed, on_try, everywhere=False))
+    if not best:
+        raise InputError("This mesh has too little surface for a face: choose the head's own mesh.")
+    return best[0].pose, best[0].score.value
+
+
+def _ends(surface: Surface) -> list[NDArray[np.bool_]]:
+    """Masks (T,) of the triangles at the ends of the long axes of a mesh; none when it is compact."""
+    middle = surface.vertices[surface.triangles].mean(axis=1)
+    _, _, axes = np.linalg.svd(middle - middle.mean(axis=0), full_matrices=False)
+    along = (middle - middle.mean(axis=0)) @ axes.T
+    extent = np.ptp(along, axis=0)
+    ends: list[NDArray[np.bool_]] = []
+    for share in BODY_SHARES:
+        for axis in np.flatnonzero(extent > ELONGATED * extent.min()):
+            reach = share * extent.max()
+            ends.append(along[:, axis] > along[:, axis].max() - reach)
+            ends.append(along[:, axis] < along[:, axis].min() + reach)
+    return [end for end in ends if (end & surface.outside_triangles).sum() > 100]
 
 
 def axis_turns() -> Doubles:
@@ -153,11 +207,24 @@ class _Search:
         self.narrow = random.permutation(np.flatnonzero(template.narrow & (template.weight > 0)))
         self.nose = int(np.argmax(np.where(template.outside, template.vertices[:, 2], -np.inf)))
 
-    def best(self, turns: Doubles, anchors: int) -> list[Found]:
-        """The distinct best poses with these turns (R, 3, 3), the nose on so many places of the surface."""
-        poses = self._candidates(turns, anchors)
-        for count, keep in ((16, 2000), (48, COARSE)):
-            poses = poses[np.argsort(self._cost(poses, count))[:keep]]
+    def spread(self, inside: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
+        """Indices of so many samples, spread evenly over those ``inside``: the farthest-point sample."""
+        some = np.flatnonzero(inside)
+        chosen = [0]
+        distance = np.full(len(some), np.inf)
+        for _ in range(min(count, len(some)) - 1):
+            last = self.points[some[chosen[-1]]]
+            distance = np.minimum(distance, np.sum((self.points[some] - last) ** 2, axis=1))
+            chosen.append(int(distance.argmax()))
+        return some[chosen]
+
+    def best(self, turns: Doubles, anchors: NDArray[np.int64]) -> list[Found]:
+        """The distinct best poses with these turns (R, 3, 3), the nose on these samples (A,)."""
+        poses, turn = self._candidates(turns, anchors)
+        for count, keep in ((16, 24), (48, PER_TURN)):
+            # of every turn the best: by distance alone an upside-down face often looks better than a face
+            chosen = _best_of_each(turn, self._cost(poses, count), keep)
+            poses, turn = poses[chosen], turn[chosen]
         poses = self._icp(poses, 120, 8)
         poses = self._icp(self._distinct(poses, 240, FINE), 240, 12)
         poses = self._distinct(poses, 480, SHORT_LIST)
@@ -182,15 +249,15 @@ class _Search:
         ]
         return distinct(unscaled)
 
-    def _candidates(self, turns: Doubles, anchors: int) -> Poses:
-        where = _farthest(self.points, anchors, self.seed)
-        facing = np.einsum("ri,ai->ra", turns[:, :, 2], self.normals[where]) > 0.3
+    def _candidates(self, turns: Doubles, anchors: NDArray[np.int64]) -> tuple[Poses, NDArray[np.int64]]:
+        """Poses, and for each the index of its turn."""
+        facing = np.einsum("ri,ai->ra", turns[:, :, 2], self.normals[anchors]) > 0.3
         turn, anchor = np.nonzero(facing)
         scale = np.tile(SCALES / self.radius, len(turn))
         turn, anchor = (np.repeat(index, len(SCALES)) for index in (turn, anchor))
         rotation = turns[turn]
         nose = scale[:, None] * (rotation @ self.template.vertices[self.nose])
-        return Poses(scale, rotation, self.points[where][anchor] - nose)
+        return Poses(scale, rotation, self.points[anchors][anchor] - nose), turn
 
     def _matched(self, poses: Poses, count: int) -> tuple[Doubles, NDArray[np.int64], Doubles]:
         """Placed points (B, N, 3), their nearest samples (B, N), and cost in mm (B, N)."""
@@ -264,14 +331,11 @@ def _similarities(source: Doubles, targets: Doubles, weight: Doubles, scale: Dou
     return Poses(wanted, rotation, centres - wanted[:, None] * np.einsum("bij,bj->bi", rotation, centre))
 
 
-def _farthest(points: Doubles, count: int, seed: int) -> NDArray[np.int64]:
-    """Farthest-point sample of so many indices."""
-    chosen = [int(np.random.default_rng(seed).integers(len(points)))]
-    distance = np.full(len(points), np.inf)
-    for _ in range(min(count, len(points)) - 1):
-        distance = np.minimum(distance, np.sum((points - points[chosen[-1]]) ** 2, axis=1))
-        chosen.append(int(distance.argmax()))
-    return np.array(chosen)
+def _best_of_each(group: NDArray[np.int64], cost: Doubles, keep: int) -> NDArray[np.int64]:
+    """Indices of the ``keep`` cheapest members of every group."""
+    order = np.lexsort((cost, group))
+    first = np.searchsorted(group[order], group[order])
+    return order[np.arange(len(order)) - first < keep]
 
 
 def _angle(a: Doubles, b: Doubles) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -18,19 +20,32 @@ DISTINCT = 0.94
 """Cosine between normals of planes above which they count as one."""
 
 
-def symmetry_planes(points: Doubles, normals: Doubles, most: int = 2) -> Doubles:
-    """(P, 3) unit normals of the planes that best mirror points with normals (N, 3) onto themselves."""
+@dataclass(frozen=True)
+class Plane:
+    """The points ``p`` with ``normal . (p - centre) = 0``."""
+
+    normal: Doubles  # (3,) unit
+    centre: Doubles  # (3,)
+    mismatch: float  # what its mirror image misses the surface by
+
+    def distance(self, points: Doubles) -> Doubles:
+        """(N,) signed distance of points (N, 3)."""
+        return (points - self.centre) @ self.normal
+
+
+def symmetry_planes(points: Doubles, normals: Doubles, most: int = 3) -> list[Plane]:
+    """The planes that best mirror points with normals (N, 3) onto themselves, best first."""
     some = slice(None, None, max(1, len(points) // 400))
     p, n = points[some], normals[some]
     tree = cKDTree(np.hstack([points, 0.3 * normals]))
     candidates = [(_mismatch(tree, p, n, d, points.mean(axis=0))[0], d) for d in _half_sphere()]
     candidates.sort(key=lambda pair: pair[0])
     refined = [_refine(tree, points, p, n, d) for _, d in candidates[:REFINED]]
-    planes: list[Doubles] = []
-    for _, direction in sorted(refined, key=lambda pair: pair[0]):
-        if all(abs(direction @ other) < DISTINCT for other in planes):
-            planes.append(direction)
-    return np.array(planes[:most])
+    planes: list[Plane] = []
+    for plane in sorted(refined, key=lambda plane: plane.mismatch):
+        if all(abs(plane.normal @ other.normal) < DISTINCT for other in planes):
+            planes.append(plane)
+    return planes[:most]
 
 
 def _half_sphere() -> Doubles:
@@ -50,7 +65,7 @@ def _mismatch(
 
 def _refine(
     tree: cKDTree, surface: Doubles, points: Doubles, normals: Doubles, direction: Doubles
-) -> tuple[float, Doubles]:
+) -> Plane:
     """Iterated closest points for a reflection: its normal spans the least of sum (p - c)(q - c)'."""
     centre = surface.mean(axis=0)
     for _ in range(12):
@@ -61,4 +76,4 @@ def _refine(
         _, vectors = np.linalg.eigh(correlation + correlation.T)
         direction = vectors[:, 0]
         centre = middle
-    return _mismatch(tree, points, normals, direction, centre)[0], direction
+    return Plane(direction, centre, _mismatch(tree, points, normals, direction, centre)[0])

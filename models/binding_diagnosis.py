@@ -1,0 +1,93 @@
+"""What binding thinks of its own result, and what it tells the artist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from .binding_fit import Fit, Score, Target
+from .binding_surface import vertex_normals
+from .binding_template import Template
+from .errors import InputError
+
+Doubles = NDArray[np.float64]
+
+REFUSED, DOUBTFUL = 0.35, 0.6
+"""Certainty below which a mesh is refused, and below which the artist is asked to look."""
+FEATURE_ANGLE = 48.0
+"""degrees between normals round an eye or the mouth above which it was probably not found."""
+CLOSED = 0.35
+"""Blink that the rest pose seems to hold from which its eyes count as closed."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """How sure binding is, 0..1, and one sentence for the artist; empty when all is well."""
+
+    certainty: float
+    sentence: str
+
+
+def certainty(score: Score, pose_value: float) -> float:
+    """0..1 from measures that agree on faces and on nonsense: the least of them decides.
+
+    score: of the whole fit; pose_value: of the short fit by which the pose was chosen.
+    """
+    evidence = (
+        (27.0 - score.angle) / 6.0,
+        (score.match - 0.5) / 0.25,
+        (1.7 - score.strangeness) / 0.4,
+        (pose_value - 0.70) / 0.12,
+    )
+    return float(np.clip(min(evidence), 0.0, 1.0))
+
+
+def diagnose(
+    template: Template, target: Target, fit: Fit, score: Score, pose_value: float
+) -> Diagnosis:
+    """Judge a fit before it is bent onto the surface. Raises InputError when it is no face at all."""
+    sure = certainty(score, pose_value)
+    if sure < REFUSED:
+        raise InputError(
+            "No face was found on this mesh. Choose the mesh that has the face on it, or show where the face "
+            "is by setting the landmarks: eye corners, nose tip, mouth corners and chin."
+        )
+    missing = [name for name, angle in feature_angles(template, target, fit).items() if angle > FEATURE_ANGLE]
+    if missing:
+        where = " and ".join(missing)
+        corners = "mouth corners" if "the mouth" in missing else "eye corners"
+        return Diagnosis(
+            sure, f"{where[0].upper()}{where[1:]} could not be made out: set the landmarks of the {corners}."
+        )
+    if sure < DOUBTFUL:
+        text = "This face is unlike those that Dimple knows: look at the fit and correct it with landmarks."
+        return Diagnosis(sure, text)
+    if fit.openings[:2].max() > CLOSED:
+        return Diagnosis(sure, "The eyes seem to be closed at rest: blinks will close them further.")
+    return Diagnosis(sure, "")
+
+
+def feature_angles(template: Template, target: Target, fit: Fit) -> Mapping[str, float]:
+    """degrees, mean angle between normals of template and surface round the openings of the face."""
+    head = template.head
+    _, last = head.config["lip_contact_rings"]
+    edge = int(head.config["lid_edge_ring"])
+    rings = {
+        "the mouth": head.mouth_rings[last + 1 : last + 4],
+        "the left eye": head.eye_rings[0, edge + 1 : edge + 4],
+        "the right eye": head.eye_rings[1, edge + 1 : edge + 4],
+    }
+    placed = fit.place(fit.shape)
+    normals = vertex_normals(placed, template.triangles)
+    tree = cKDTree(target.points)
+    angles: dict[str, float] = {}
+    for name, ring in rings.items():
+        vertices = np.unique(ring)
+        _, nearest = tree.query(placed[vertices])
+        cosine = np.einsum("ni,ni->n", normals[vertices], target.normals[nearest])
+        angles[name] = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean())
+    return angles
