@@ -10,7 +10,7 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from pathlib import Path
 import bpy
 
 from ..bridge.protocol import DEVICES, AnimateRequest
-from . import exporters, importers
+from . import exporters, importers, library_command
 from .animation_writer import Placement, write_animation
 from .exporters import Animation
 from .headless import Headless, JobFailedError
@@ -117,6 +117,22 @@ def animate(headless: Headless, options: argparse.Namespace) -> None:
     ANIMATION_WRITERS[options.out.suffix.lower()](options.out, animation, head)
     frames, vertices, _ = animation.deformations.shape
     _say(f"{'Replaced' if existed else 'Wrote'} {options.out}: {frames} frames of {vertices:,} vertices.")
+
+
+def library(headless: Headless, options: argparse.Namespace) -> None:
+    """Make a set of shapes for a head and write it."""
+    if options.tolerance is not None and (options.out.suffix.lower() != ".npz" or not options.tolerance > 0):
+        raise InputError("--tolerance writes components, which have no names: more than 0 mm, and to .npz.")
+    head = _open_head(headless, options)
+    request = library_command.library_request(options)
+    made = headless.library(head, request)
+    existed = options.out.exists()
+    library_command.write(made, head, request, options)
+    shapes = made.shapes
+    _say(
+        f"{'Replaced' if existed else 'Wrote'} {options.out}: {len(shapes.names)} shapes and "
+        f"{len(shapes.pairs)} correctives of {len(made.mesh.neutral_vertices):,} vertices."
+    )
 
 
 def new_head(headless: Headless, options: argparse.Namespace) -> None:
@@ -219,12 +235,7 @@ def _parser() -> argparse.ArgumentParser:
 
     animating = commands.add_parser("animate", help="give a head an expression")
     animating.set_defaults(command=animate, writers=ANIMATION_WRITERS)
-    animating.add_argument(
-        "head",
-        metavar="HEAD",
-        help=f"{', '.join(importers.READERS)} file, or {NEW_PERSON}SEED for a new person",
-    )
-    animating.add_argument("--object", metavar="NAME", help="which mesh of the file, where it has several")
+    _add_head(animating)
     animating.add_argument(
         "--expression",
         action="append",
@@ -240,6 +251,13 @@ def _parser() -> argparse.ArgumentParser:
     animating.add_argument("--sampler", default="default", help="default, full or paper")
     _add_common(animating, ANIMATION_WRITERS)
 
+    collecting = commands.add_parser("library", help="make the shape keys of a rig for a head")
+    collecting.set_defaults(command=library, writers=library_command.OUTPUTS)
+    _add_head(collecting)
+    library_command.add_options(collecting)
+    collecting.add_argument("--seed", type=_seed, help="one sample of this seed instead of the mean")
+    _add_common(collecting, library_command.OUTPUTS)
+
     making = commands.add_parser("head", help="make a new person")
     making.set_defaults(command=new_head, writers=HEAD_WRITERS)
     making.add_argument("--seed", type=_seed, default=0, help="another seed is another person")
@@ -247,7 +265,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_common(parser: argparse.ArgumentParser, writers: Mapping[str, object]) -> None:
+def _add_head(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "head",
+        metavar="HEAD",
+        help=f"{', '.join(importers.READERS)} file, or {NEW_PERSON}SEED for a new person",
+    )
+    parser.add_argument("--object", metavar="NAME", help="which mesh of the file, where it has several")
+
+
+def _add_common(parser: argparse.ArgumentParser, writers: Iterable[str]) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help=f"what to write: {', '.join(writers)}"
     )

@@ -12,9 +12,11 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bridge.protocol import AnimateRequest, HeadRequest, Request
+from ..bridge.protocol import AnimateRequest, HeadRequest, LibraryRequest, Request
 from .exporters import Animation
 from .head_builder import HeadArrays, build_head
+from .library_command import HeadLibrary
+from .library_writer import library_of
 from .mesh_reader import read_head
 from .session import Job, Session, Target, WorkerSettings
 
@@ -31,7 +33,7 @@ class JobFailedError(RuntimeError):
 class Headless:
     """A worker and one checkpoint, waited for, until `close`.
 
-    Both jobs raise JobFailedError when the worker fails, KeyboardInterrupt when Ctrl-C has cancelled the job,
+    All jobs raise JobFailedError when the worker fails, KeyboardInterrupt when Ctrl-C has cancelled the job,
     OSError when the job's folder cannot be written or read.
     """
 
@@ -77,6 +79,20 @@ class Headless:
             frame_rate=request.frame_rate,
         )
         return animation, job.mm_per_unit
+
+    def library(self, head: bpy.types.Object, request: LibraryRequest) -> HeadLibrary:
+        """The library of a head; the head is not changed. Raises mesh_reader.HeadError."""
+        mesh = read_head(head)
+        job = self._finished(
+            replace(request, checkpoint=self.checkpoint),
+            {"neutral_vertices": mesh.neutral_vertices, "triangles": mesh.triangles},
+        )
+        try:
+            shapes = library_of(job)
+        except (OSError, ValueError) as error:
+            raise JobFailedError(f"The worker's result cannot be read: {error}.", "internal") from error
+        self.session.discard(job)
+        return HeadLibrary(mesh, shapes, job.mm_per_unit)
 
     def _finished(
         self,

@@ -8,13 +8,23 @@ from contextlib import ExitStack
 import bpy
 from bpy.app.handlers import persistent
 
-from . import operators, panel_operators, panels, preferences, properties
+from . import (
+    library_operators,
+    library_panel,
+    library_properties,
+    operators,
+    panel_operators,
+    panels,
+    preferences,
+    properties,
+)
 from .session import session
 
 CLASSES = (
     preferences.DimplePreferences,
     properties.DimpleUnit,
     properties.DimpleSettings,
+    library_properties.DimpleLibrarySettings,
     operators.DIMPLE_OT_generate,
     operators.DIMPLE_OT_generate_again,
     operators.DIMPLE_OT_cancel,
@@ -26,11 +36,14 @@ CLASSES = (
     panel_operators.DIMPLE_OT_remove_unit,
     panel_operators.DIMPLE_OT_open_log,
     panel_operators.DIMPLE_OT_open_preferences,
+    library_operators.DIMPLE_OT_generate_library,
+    library_operators.DIMPLE_OT_remove_library,
     panels.DIMPLE_UL_units,
     panels.DIMPLE_PT_main,
     panels.DIMPLE_PT_units,
     panels.DIMPLE_PT_apply,
     panels.DIMPLE_PT_recipes,
+    library_panel.DIMPLE_PT_library,
     panels.DIMPLE_PT_advanced,
 )
 
@@ -43,6 +56,9 @@ def register_all() -> None:
             stack.callback(bpy.utils.unregister_class, registered)
         bpy.types.Scene.dimple = bpy.props.PointerProperty(type=properties.DimpleSettings)
         stack.callback(delattr, bpy.types.Scene, "dimple")
+        library_settings = bpy.props.PointerProperty(type=library_properties.DimpleLibrarySettings)
+        bpy.types.Scene.dimple_library = library_settings
+        stack.callback(delattr, bpy.types.Scene, "dimple_library")
         bpy.types.VIEW3D_MT_mesh_add.append(panels.draw_add_menu)
         stack.callback(bpy.types.VIEW3D_MT_mesh_add.remove, panels.draw_add_menu)
         bpy.app.handlers.load_pre.append(_forget)

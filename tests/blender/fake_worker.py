@@ -1,7 +1,7 @@
 """A worker that speaks the real protocol in a real process, and makes simple shapes instead of faces.
 
 Expressions choose what it does: "crash", "slow", "refuse", "nonfinite", "wrong_shape", "pickle", "no_result";
-any other is answered with three random shapes under three curves.
+any other is answered with three random shapes under three curves. Of the shape sets it knows a few names.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from bridge.head_check import check_head  # noqa: E402
-from bridge.protocol import AnimateRequest, Check, HeadRequest, Ready  # noqa: E402
+from bridge.protocol import AnimateRequest, Check, HeadRequest, LibraryRequest, Ready  # noqa: E402
 from bridge.worker import JobFailedError, Result, serve  # noqa: E402
 
 SIZE = 6
@@ -76,6 +76,8 @@ class FakeJobs:
                 return Result(paths, request.seed, {"material_names": MATERIALS})
             case AnimateRequest():
                 return animate(request, report)
+            case LibraryRequest():
+                return library(request, report)
 
 
 def animate(request, report):
@@ -105,6 +107,39 @@ def animate(request, report):
     if "no_result" in wanted:
         Path(paths["deformations"]).unlink()
     return Result(paths, request.seed, {"mm_per_unit": MM_PER_UNIT, "unit_names": UNIT_NAMES})
+
+
+SHAPES = {
+    "arkit": ["jawOpen", "mouthSmileLeft", "mouthSmileRight", "mouthFunnel", "tongueOut"],
+    "metahuman": ["CTRL_expressions_mouthUpperLipRaiseL", "CTRL_expressions_noseWrinkleL"],
+}
+LIBRARY_PAIRS = [("jawOpen", "mouthFunnel"), ("jawOpen", "mouthSmileLeft"), tuple(SHAPES["metahuman"])]
+
+
+def library(request, report):
+    """Shapes that only their name and the seed decide; the last of a set is empty. "slow" never ends."""
+    if request.shape_set not in SHAPES:
+        raise JobFailedError("input", f"There is no shape set called “{request.shape_set}”.")
+    for step in range(10000 if "slow" in request.only else 2):
+        report("sample", step + 1, 2)
+        time.sleep(0.01)
+    neutral = np.load(Path(request.folder) / "neutral_vertices.npy")
+    order = SHAPES[request.shape_set]
+    names = [name for name in order if not request.only or name in request.only]
+    pairs = [pair for pair in LIBRARY_PAIRS if set(pair) & set(names) and set(pair) <= set(order)]
+    pairs = pairs if request.correctives == "pairs" else []
+    made = [library_shape(neutral, name, request.seed) * (name != "tongueOut") for name in names]
+    lacking = [library_shape(neutral, "+".join(pair), request.seed) for pair in pairs]
+    arrays = {"deformations": np.array(made), "correctives": np.array(lacking).reshape(-1, *neutral.shape)}
+    paths = save(request.folder, {name: array.astype(np.float32) for name, array in arrays.items()})
+    info = {"names": names, "order": order, "pairs": pairs, "mm_per_unit": MM_PER_UNIT}
+    return Result(paths, request.seed or 0, info)
+
+
+def library_shape(neutral, name, seed=None):
+    """(V, 3) the shape that the stand-in makes for a name."""
+    random = np.random.default_rng([*name.encode(), seed or 0])
+    return random.normal(size=neutral.shape) * 0.05 * np.ptp(neutral)
 
 
 def save(folder, arrays):
