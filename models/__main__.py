@@ -184,12 +184,13 @@ def evaluate_identity(
         Path, typer.Option("--corpus", help="The frames the model was trained on.")
     ] = CACHE,
     people: Annotated[int, typer.Option(help="New people to draw.")] = 100,
+    autoencoder_minutes: Annotated[float, typer.Option(help="Train a learned prior to compare with.")] = 0.0,
     json_path: Json = None,
 ) -> None:
     """How new and how various the new people are, beside the training people and true test people."""
     from .evaluation_identity import evaluate_identity as run
 
-    _report(run(head, corpus_folder, people=people), json_path)
+    _report(run(head, corpus_folder, people=people, autoencoder_minutes=autoencoder_minutes), json_path)
 
 
 @contextmanager

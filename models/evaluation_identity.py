@@ -9,17 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .alignment import similarity_to
+from .animate_me import identity_solver
 from .comparison import Row, figure
 from .corpus.cache import FrameCache
 from .head import Head
 from .identity import FIRST_SEED, sample_identity
+from .identity_autoencoder import LearnedPrior
 from .metrics import FaceRegion, face_distances
+from .topology import mesh_hierarchy
 
 Floats = NDArray[np.float32]
 
 
 def evaluate_identity(
-    head_folder: Path, corpus: Path, *, people: int = 100, first_seed: int = 0
+    head_folder: Path,
+    corpus: Path,
+    *,
+    people: int = 100,
+    first_seed: int = 0,
+    autoencoder_minutes: float = 0.0,
 ) -> dict[str, Any]:
     """{"settings", "rows"}: nearest-neighbour distances of neutral faces, mm, all aligned to the mean person.
 
@@ -38,17 +46,40 @@ def evaluate_identity(
     def aligned(neutral: Floats) -> Floats:
         return region(similarity_to(mean, neutral[:skin]).apply(neutral[:skin]))
 
+    training_cache = FrameCache.open(corpus / "train", mean)
     seeds = range(first_seed, first_seed + people)
     faces = {
-        "training_people": _faces(corpus / "train", mean, region),
+        "training_people": region(training_cache.neutral_offsets + mean),
         "new_people": np.stack([aligned(sample_identity(head, seed)) for seed in seeds]),
         "linear_prior": np.stack([aligned(_linear_draw(head, seed)) for seed in seeds]),
     }
     if (corpus / "test").is_dir():
         faces["test_people"] = _faces(corpus / "test", mean, region)
+    reconstruction: dict[str, float | None] = {}
+    if autoencoder_minutes > 0:
+        hierarchy = mesh_hierarchy(head.skin_triangles, mean)
+        learned = LearnedPrior(hierarchy, training_cache.neutral_offsets, autoencoder_minutes)
+        drawn = learned.sample(people, np.random.default_rng([FIRST_SEED, first_seed]))
+        faces["spiral_autoencoder"] = region(drawn + mean)
+        if "test_people" in faces:
+            true = FrameCache.open(corpus / "test", mean).neutral_offsets
+            basis = head.identity_basis[:, :skin]
+            linear = np.tensordot(identity_solver(head)(true), basis, axes=1)
+            for name, again in (("spiral_autoencoder", learned.reconstruct(true)), ("linear_prior", linear)):
+                error = np.linalg.norm(region(again - true), axis=2).mean()
+                reconstruction[name] = figure(error)
     training = faces["training_people"]
     rows = [_row(name, group, training, region(mean)) for name, group in faces.items()]
-    return {"settings": {"people": people, "first_seed": first_seed, "training": len(training)}, "rows": rows}
+    for row in rows:
+        if row["name"] in reconstruction:
+            row["reconstruction_mm"] = reconstruction[str(row["name"])]
+    settings = {
+        "people": people,
+        "first_seed": first_seed,
+        "training": len(training),
+        "autoencoder_minutes": autoencoder_minutes,
+    }
+    return {"settings": settings, "rows": rows}
 
 
 def _faces(split: Path, mean: Floats, region: FaceRegion) -> Floats:
