@@ -37,8 +37,9 @@ def read_live_link(path: Path, frame_rate: float) -> Take:
     """Read a take and resample it, whatever rate it was recorded at, to `frame_rate` frames per second.
 
     Columns may come in any order, with any capitals. Rows without numbers (no face seen) and lost frames
-    leave gaps, over which the weights run straight. Raises InputError where there is no such file, where columns
-    are missing, where a row cannot be read, where time runs backwards and where two moments are not seen.
+    leave gaps, over which the weights run straight. Raises InputError where there is no such file, where
+    columns are missing, where a row cannot be read, where time runs backwards and where fewer than two
+    moments are seen.
     """
     if not np.isfinite(frame_rate) or frame_rate <= 0.0:
         raise InputError(f"The frame rate must be a number above 0, not {frame_rate}.")

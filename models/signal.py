@@ -2,8 +2,8 @@
 
 They come from a profile (`expression.expression_signal`), from weights the artist keyframed
 (`checked_signal`), from a captured take (`live_link.read_live_link`) or from moments at which the face has
-reached an expression (`signal_of_moments`). They add up (`add_signals`), can be held back on one side (`weigh_sides`), and can be
-given the stillness and the blinks of living people (`bring_to_life`).
+reached an expression (`signal_of_moments`). They add up (`add_signals`), can be held back on one side
+(`weigh_sides`), and can be given the stillness and the blinks of living people (`bring_to_life`).
 """
 
 from collections.abc import Sequence
