@@ -24,7 +24,7 @@ from .animate_me import SAMPLERS, AnimateMe, Sampler
 from .comparison import figure
 from .corpus.performance import FRAMES
 from .denoiser import SpiralDenoiser
-from .draws import Draws
+from .draws import Draws, network_evaluations
 from .evaluation import PAPER_FRAMES
 from .expression import LABELS, expression_signal
 from .ground_truth import GroundTruth, balanced_pairs
@@ -165,7 +165,7 @@ def _sampler_seconds(model: AnimateMe, full_precision: AnimateMe) -> tuple[float
         first = _step_seconds(full_precision, signal, paper, TIMED_STEPS["first frame"])
         batch = _step_seconds(full_precision, signal, everybody_from_the_start, TIMED_STEPS["other frames"])
     others = batch * (FRAMES - 1) / FRAMES
-    remaining = paper.late_start + 1  # timesteps late_start .. 0
+    remaining = network_evaluations(model, paper, 2) - paper.steps  # of a frame that does not hand over
     return ours, {
         "paper_seconds": figure(paper.steps * first + remaining * others),
         "paper_seconds_are": (
