@@ -76,7 +76,37 @@ class DIMPLE_PT_main(DimplePanel, bpy.types.Panel):
         seed.active = not settings.random_seed
         seed.prop(settings, "seed")
         row.prop(settings, "random_seed", text="", icon="FILE_REFRESH")
-        _draw_job(layout, context)
+        _draw_job(layout)
+
+
+class DIMPLE_PT_outcome(DimplePanel, bpy.types.Panel):
+    """What became of the last job.
+
+    A panel of its own: in the same one, Blender 4.3 takes the first label for the progress bar that was under
+    the mouse, and draws it as a full bar.
+    """
+
+    bl_label = "Outcome"
+    bl_parent_id = "DIMPLE_PT_main"
+    bl_options = {"HIDE_HEADER"}  # noqa: RUF012
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        """Whether a job has ended."""
+        return session.current is None and session.latest is not None
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Its message, or how long it took."""
+        latest = session.latest
+        if latest.state == "failed":
+            draw_text(self.layout, context, latest.message, "ERROR")
+            self.layout.operator("dimple.open_log", icon="TEXT")
+        elif latest.state == "cancelled":
+            draw_text(self.layout, context, latest.message, "INFO")
+        elif apply_refusal(context) is None:
+            done = session.results[target_head(context).session_uid].done
+            text = f"Result of seed {done.seed}, made in {done.seconds:.1f} s"
+            draw_text(self.layout, context, text, "CHECKMARK")
 
 
 class DIMPLE_PT_units(DimplePanel, bpy.types.Panel):
@@ -209,27 +239,14 @@ def _draw_head_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> 
     draw_text(layout, context, state.text, icon)
 
 
-def _draw_job(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Generate, or the progress of what runs, and what became of the last job."""
-    if session.current is not None:
-        row = layout.row()
-        row.scale_y = 1.5
-        _draw_progress(row, session.current)
-        return
+def _draw_job(layout: bpy.types.UILayout) -> None:
+    """Generate, or the progress of what runs."""
     row = layout.row()
     row.scale_y = 1.5
-    row.operator("dimple.generate", icon="PLAY")
-    latest = session.latest
-    if latest is None:
-        return
-    if latest.state == "failed":
-        draw_text(layout, context, latest.message, "ERROR")
-        layout.operator("dimple.open_log", icon="TEXT")
-    elif latest.state == "cancelled":
-        draw_text(layout, context, latest.message, "INFO")
-    elif apply_refusal(context) is None:
-        done = session.results[target_head(context).session_uid].done
-        draw_text(layout, context, f"Result of seed {done.seed}, made in {done.seconds:.1f} s", "CHECKMARK")
+    if session.current is not None:
+        _draw_progress(row, session.current)
+    else:
+        row.operator("dimple.generate", icon="PLAY")
 
 
 def _draw_progress(layout: bpy.types.UILayout, job: Job) -> None:

@@ -40,6 +40,7 @@ CLASSES = (
     library_operators.DIMPLE_OT_remove_library,
     panels.DIMPLE_UL_units,
     panels.DIMPLE_PT_main,
+    panels.DIMPLE_PT_outcome,
     panels.DIMPLE_PT_units,
     panels.DIMPLE_PT_apply,
     panels.DIMPLE_PT_recipes,

@@ -29,12 +29,12 @@ from dimple.bridge.protocol import AnimateRequest  # noqa: E402
 EMOTIONS = ("happiness", "sadness", "anger", "fear", "disgust", "surprise")
 FRAMES = 40  # of each emotion: in, hold and out
 FRAME_RATE = 24
-PERSON, PERFORMANCE = 3, 3  # seeds
+PERSON, PERFORMANCE = 7, 3  # seeds
 BAKE = Bake(tolerance_mm=0.02)  # a tenth of the keys, and nobody sees the difference
 
 SHEET_FRAMES = (3, 6, 9, 20)  # of each emotion: rising, then held
-SHEET = preview.Quality(320, 400, samples=12)
-CLIP = preview.Quality(400, 500, samples=4)
+SHEET = preview.Quality(300, 375, samples=10)
+CLIP = preview.Quality(360, 450, samples=4)
 CLIP_STEP = 2
 
 

@@ -9,6 +9,8 @@ Blender ends with status 1 and a traceback when the script fails.
 
 import os
 import runpy
+import shutil
+import subprocess
 import sys
 import time
 import traceback
@@ -61,8 +63,13 @@ class Gui:
 
     def shot(self, name):
         """A picture of the window, NAME added to its file name."""
+        path = str(Path(PICTURE).with_stem(f"{Path(PICTURE).stem}-{name}"))
+        if os.environ.get("DISPLAY") and shutil.which("import"):  # ImageMagick
+            # X servers that draw in software give Blender a black picture of its own window
+            subprocess.run(["import", "-window", "root", f"png:{path}"], check=True, timeout=30)
+            return
         with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
-            bpy.ops.screen.screenshot(filepath=str(Path(PICTURE).with_stem(f"{Path(PICTURE).stem}-{name}")))
+            bpy.ops.screen.screenshot(filepath=path)
 
     def xdotool(self, action, *values):
         """`mousemove X Y`, `click 1` or `key NAME`."""
