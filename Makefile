@@ -47,7 +47,7 @@ gui: zip  ## drive a real Blender window (BLENDER=path, or none: a virtual scree
 
 bench: $(READY)  ## measure speed, as ratios in one run: bench.json
 	$(BIN)/python -m models bench --json bench.json
-	$(BIN)/python tests/bench_blender.py bench.json
+	$(BIN)/python -m tests.bench_blender bench.json
 
 corpus: $(READY)  ## the Dimple head and the 4D corpus, from ICT-FaceKit
 	$(BIN)/python -m models corpus template --ict $(ICT)

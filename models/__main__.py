@@ -7,11 +7,14 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .errors import CheckpointError, InputError
+
+if TYPE_CHECKING:
+    from .ground_truth import SyntheticPeople
 
 CHECKPOINT = Path(__file__).parent / "checkpoints" / "animate-me"
 CACHE = Path("cache/corpus")
@@ -159,16 +162,11 @@ def evaluate_animate_me(
     json_path: Json = None,
 ) -> None:
     """Compare AnimateMe with everything it has to beat, on people it has never seen, in one run."""
-    from .corpus.face_model import FaceModel, Skin
-    from .corpus.frames import IntensityScale
-    from .corpus.ict import ICT
     from .evaluation import Plan
     from .evaluation import evaluate_animate_me as run
-    from .ground_truth import SyntheticPeople
     from .late_start import compare_late_starts
 
-    model = FaceModel(Skin.of_head(checkpoint / "head"), ICT.load(ict))
-    truth = SyntheticPeople(model, IntensityScale.load(corpus_folder))
+    truth = _truth(checkpoint, ict, corpus_folder)
     with _bar("request") as show:
         if late_starts:
             result = compare_late_starts(checkpoint, truth, people=people, device=device, on_request=show)
@@ -191,6 +189,33 @@ def evaluate_identity(
     from .evaluation_identity import evaluate_identity as run
 
     _report(run(head, corpus_folder, people=people, autoencoder_minutes=autoencoder_minutes), json_path)
+
+
+@app.command("bench")
+def bench(
+    checkpoint: Checkpoint = CHECKPOINT,
+    ict: Ict = DEFAULT_ICT,
+    corpus_folder: Annotated[
+        Path, typer.Option("--corpus", help="With its settings, errors are measured too.")
+    ] = CACHE,
+    json_path: Json = None,
+) -> None:
+    """Measure speed, every figure a ratio of two things timed in this run."""
+    from .bench import bench as run
+
+    known = (corpus_folder / "corpus.json").is_file()
+    _report(run(checkpoint, _truth(checkpoint, ict, corpus_folder) if known else None), json_path)
+
+
+def _truth(checkpoint: Path, ict: Path, corpus_folder: Path) -> SyntheticPeople:
+    """The test people of the corpus."""
+    from .corpus.face_model import FaceModel, Skin
+    from .corpus.frames import IntensityScale
+    from .corpus.ict import ICT
+    from .ground_truth import SyntheticPeople
+
+    model = FaceModel(Skin.of_head(checkpoint / "head"), ICT.load(ict))
+    return SyntheticPeople(model, IntensityScale.load(corpus_folder))
 
 
 @contextmanager
