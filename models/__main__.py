@@ -155,6 +155,7 @@ def evaluate_animate_me(
         Path, typer.Option("--corpus", help="The frames the model was trained on.")
     ] = CACHE,
     people: Annotated[int, typer.Option(help="Test people.")] = 12,
+    people_per_label: Annotated[int, typer.Option(help="Of them, how many perform each label.")] = 2,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     late_starts: Annotated[
         bool, typer.Option("--late-starts", help="Compare ways to hand over instead.")
@@ -171,7 +172,14 @@ def evaluate_animate_me(
         if late_starts:
             result = compare_late_starts(checkpoint, truth, people=people, device=device, on_request=show)
         else:
-            result = run(checkpoint, truth, corpus_folder, Plan(people), device=device, on_request=show)
+            result = run(
+                checkpoint,
+                truth,
+                corpus_folder,
+                Plan(people, people_per_label=people_per_label),
+                device=device,
+                on_request=show,
+            )
     _report(result, json_path)
 
 
