@@ -71,7 +71,7 @@ def drawn(dimple):
         if what == "preferences":
             draw_preferences(Layout(texts), context, context.preferences.addons[PACKAGE].preferences)
             return "\n".join(texts)
-        for name in ("main", "units", "apply", "recipes", "advanced"):
+        for name in ("main", "outcome", "units", "apply", "recipes", "advanced"):
             panel = getattr(bpy.types, f"DIMPLE_PT_{name}")
             if not hasattr(panel, "poll") or panel.poll(context):
                 panel.draw(SimpleNamespace(layout=Layout(texts)), context)
