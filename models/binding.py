@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from .alignment import similarity_to
-from .binding_companions import Companions, classify
-from .binding_correspondence import INSIDE_REACH, Correspondence, correspond, nearest_on
+from .binding_companions import Companions, classify, place_inner
+from .binding_correspondence import correspond
 from .binding_diagnosis import diagnose
 from .binding_fit import Fit, Schedule, Target, fit_identity, score
 from .binding_pose import Pose, find_face
 from .binding_registration import register
-from .binding_surface import Surface, read_surface, vertex_normals
+from .binding_surface import Surface, read_surface
 from .binding_symmetric import make_symmetric
 from .binding_template import LANDMARKS, Template, template_of
 from .binding_transfer import Attachment, HeadMotion, Rule
@@ -35,7 +35,7 @@ Doubles = NDArray[np.float64]
 Ints = NDArray[np.int32]
 OnStep = Callable[[int, int], None]
 
-STEPS = 6
+STEPS = 5
 POSE_SAMPLES, FIT_SAMPLES, BEND_SAMPLES = 4000, 20_000, 60_000
 MARGIN = 20.0
 """mm round the template's box within which the mesh is sampled: a body must not take the samples."""
@@ -45,7 +45,6 @@ FACING = 0.2
 """Cosine between normals up to which a match is taken for an inner surface."""
 FILL_REACH = 80.0
 """mm from the nearest matched vertex within which motion is filled in."""
-INNER_NORMAL_MM = 2.0
 
 
 @dataclass(frozen=True)
@@ -85,10 +84,10 @@ class Binding:
     def transfer(
         self, deformation: Floats, expression_signal: Floats, *, keep_contact: bool = True
     ) -> Floats:
-        """Deformation (K, V, 3) in the artist's units and axes from one of the fitted head in model space, mm.
+        """Deformation (K, V, 3) in the artist's units and axes from one of the fitted head in model space.
 
-        deformation (K, Vhead or skin, 3), expression_signal (K, 57). Zero gives zero. ``keep_contact`` parts
-        lips and lids that would cross where the rest pose does not.
+        deformation (K, Vhead or skin, 3) mm, expression_signal (K, 57). Zero gives zero. ``keep_contact``
+        parts lips and lids that would cross where the rest pose does not.
         """
         return self.transfer_all(deformation, expression_signal, keep_contact=keep_contact)[""]
 
@@ -181,8 +180,8 @@ def bind(
     """Bind a mesh, vertices (V, 3) in any units and axes and faces (F, 3) or (F, 4), to the head.
 
     landmarks: positions in the mesh's own space by the names of ``binding_template.LANDMARKS``; three or more
-    also settle where the face is. Same input and seed, same binding. Raises InputError when the mesh cannot be
-    used or shows no face; what is doubtful is said by ``sentence``.
+    also settle where the face is. Same input and seed, same binding. Raises InputError when the mesh cannot
+    be used or shows no face; what is doubtful is said by ``sentence``.
     """
     report = on_step or _silent
     report(0, STEPS)
@@ -205,20 +204,17 @@ def bind(
     target = _target(template, placed, pose, marks, BEND_SAMPLES, seed)
     fitted = register(template, person, target)
     pose, fitted = make_symmetric(template, surface, pose, fitted)
-    placed = _placed(surface, pose)
     report(4, STEPS)
 
-    match = correspond(template, fitted, placed)
-    report(5, STEPS)
     whole = _with_parts(head, fit, fitted)
-    attachment = _attach(template, whole, placed, surface.vertices, match, pose)
-    report(6, STEPS)
+    attachment, confidence = attach(template, whole, surface, pose)
+    report(5, STEPS)
     return Binding(
         head=head,
         pose=pose,
         fitted_vertices=pose.from_model(whole).astype(np.float32),
         identity=fit.coefficients.astype(np.float32),
-        confidence=match.confidence.astype(np.float32),
+        confidence=confidence,
         attachment=attachment,
         companions={},
         score=verdict.certainty,
@@ -285,16 +281,14 @@ def _with_parts(head: Head, fit: Fit, fitted: Doubles) -> Doubles:
     return whole
 
 
-def _attach(
-    template: Template,
-    whole: Doubles,
-    placed: Surface,
-    vertices: Doubles,
-    match: Correspondence,
-    pose: Pose,
-) -> Attachment:
-    """The rule of every vertex of the artist's mesh."""
+def attach(template: Template, whole: Doubles, surface: Surface, pose: Pose) -> tuple[Attachment, Floats]:
+    """The rule of every vertex of a surface, and confidence (V,), for a fitted head in its pose.
+
+    whole (Vhead, 3) in model space, mm: the head where the surface is.
+    """
+    placed = _placed(surface, pose)
     fitted = whole[: template.head.skin_vertices]
+    match = correspond(template, fitted, placed)
     believed = match.confidence > BELIEVED
     counts = np.bincount(placed.island[believed], minlength=placed.island.max() + 1)
     sizes = np.bincount(placed.island[placed.used], minlength=placed.island.max() + 1)
@@ -308,37 +302,11 @@ def _attach(
     own = on_skin & believed
     found.triangle[own], found.barycentric[own] = match.triangle[own], match.barycentric[own]
     found.weight[own] = 1.0
-    _inner_surfaces(template, fitted, placed, on_skin & ~believed, match, found)
+    inner = on_skin & ~believed & (~placed.outside | (match.agreement <= FACING))
+    place_inner(template, fitted, placed, np.flatnonzero(inner), found)
     unknown = on_skin & (found.rule == Rule.STILL)
     edges = _fill(placed, unknown, found)
-    return _attachment(vertices, found, edges, pose)
-
-
-def _inner_surfaces(
-    template: Template,
-    fitted: Doubles,
-    placed: Surface,
-    unmatched: NDArray[np.bool_],
-    match: Correspondence,
-    found: Companions,
-) -> None:
-    """Mouth bag, sockets, nostrils: the nearest place, almost whatever it faces."""
-    inner = np.flatnonzero(unmatched & (~placed.outside | (match.agreement <= FACING)))
-    if not len(inner):
-        return
-    triangle, barycentric, distance, _ = nearest_on(
-        fitted,
-        vertex_normals(fitted, template.triangles),
-        template.triangles,
-        placed.vertices[inner],
-        placed.normals[inner],
-        INNER_NORMAL_MM,
-    )
-    near = distance < INSIDE_REACH
-    inner = inner[near]
-    found.rule[inner] = Rule.INNER
-    found.triangle[inner], found.barycentric[inner] = triangle[near], barycentric[near]
-    found.weight[inner] = 1.0
+    return _attachment(surface.vertices, found, edges, pose), match.confidence.astype(np.float32)
 
 
 def _fill(placed: Surface, unknown: NDArray[np.bool_], found: Companions) -> Ints:

@@ -25,6 +25,14 @@ ROUND = 0.15
 """RMS distance from the fitted sphere, over its radius, up to which an island is a ball or a piece of one."""
 MOUTH_MARGIN = 5.0
 """mm round the template's teeth and tongue within which the artist's lie."""
+LINING_HEIGHT = 0.75
+"""Height of a piece over that of both rows from which it may line the mouth."""
+ROW_GAP = 2.5
+"""mm between the middles of upper and lower teeth from which they make two groups."""
+INSIDE_REACH = 20.0
+"""mm from the skin within which inner surfaces copy its motion."""
+INNER_NORMAL_MM = 2.0
+"""mm that a normal at right angles counts for on inner surfaces: hardly anything."""
 NEAR, FAR = 8.0, 30.0
 """mm from the skin: nearer things follow it fully, farther ones not at all."""
 
@@ -40,7 +48,9 @@ class Companions:
     pivots: Doubles  # (2, 3) eye centres in model space
 
 
-def classify(template: Template, fitted: Doubles, surface: Surface, islands: NDArray[np.integer]) -> Companions:
+def classify(
+    template: Template, fitted: Doubles, surface: Surface, islands: NDArray[np.integer]
+) -> Companions:
     """Say what each of the islands is. fitted (V, 3) is the whole head; all in model space, mm.
 
     Vertices of other islands are left at rest.
@@ -61,6 +71,8 @@ def classify(template: Template, fitted: Doubles, surface: Surface, islands: NDA
     ball = [0.0, 0.0]
     mouth = _Mouth(template, fitted)
     following: list[Longs] = []
+    teeth: list[Longs] = []
+    linings: list[Longs] = []
     for island in islands:
         vertices = np.flatnonzero(surface.island == island)
         points = surface.vertices[vertices]
@@ -71,12 +83,37 @@ def classify(template: Template, fitted: Doubles, surface: Surface, islands: NDA
                 ball[eye] = len(points)
                 result.pivots[eye] = _pivot(points, centres[eye], radii[eye])
         elif mouth.holds(points):
-            result.rule[vertices] = np.where(mouth.goes_with_jaw(points), Rule.JAW, Rule.STILL)
+            (linings if mouth.is_lining(points) else teeth).append(vertices)
         else:
             following.append(vertices)
+    if teeth:
+        middles = [surface.vertices[vertices].mean(axis=0) for vertices in teeth]
+        for vertices, lower in zip(teeth, mouth.go_with_jaw(np.array(middles)), strict=True):
+            result.rule[vertices] = Rule.JAW if lower else Rule.STILL
+    if linings:
+        place_inner(template, skin, surface, np.concatenate(linings), result)
     if following:
         _follow(template, skin, surface, np.concatenate(following), result)
     return result
+
+
+def place_inner(
+    template: Template, skin: Doubles, surface: Surface, vertices: Longs, result: Companions
+) -> None:
+    """Mouth bag, sockets, nostrils: give vertices the nearest place of the skin, almost whatever it faces."""
+    triangle, barycentric, distance, _ = nearest_on(
+        skin,
+        vertex_normals(skin, template.triangles),
+        template.triangles,
+        surface.vertices[vertices],
+        surface.normals[vertices],
+        INNER_NORMAL_MM,
+    )
+    near = distance < INSIDE_REACH
+    vertices = vertices[near]
+    result.rule[vertices] = Rule.INNER
+    result.triangle[vertices], result.barycentric[vertices] = triangle[near], barycentric[near]
+    result.weight[vertices] = 1.0
 
 
 def _eye_of(points: Doubles, centres: Doubles, radii: list[float]) -> int | None:
@@ -110,7 +147,9 @@ class _Mouth:
     def __init__(self, template: Template, fitted: Doubles) -> None:
         ranges = template.head.parts
         self.upper = fitted[slice(*ranges["teeth_upper"])]
-        self.lower = np.concatenate([fitted[slice(*ranges[n])] for n in ("teeth_lower", "tongue") if n in ranges])
+        self.lower = np.concatenate(
+            [fitted[slice(*ranges[n])] for n in ("teeth_lower", "tongue") if n in ranges]
+        )
         both = np.concatenate([self.upper, self.lower])
         self.low, self.high = both.min(axis=0) - MOUTH_MARGIN, both.max(axis=0) + MOUTH_MARGIN
         self.upper_tree, self.lower_tree = cKDTree(self.upper), cKDTree(self.lower)
@@ -120,16 +159,34 @@ class _Mouth:
         inside = ((points > self.low) & (points < self.high)).all(axis=1)
         return bool(inside.mean() > 0.85)
 
-    def goes_with_jaw(self, points: Doubles) -> bool:
-        """Whether it is nearer to the lower teeth and the tongue than to the upper teeth."""
+    def is_lining(self, points: Doubles) -> bool:
+        """Whether a piece reaches from above the upper to below the lower teeth: a mouth bag, and no row."""
+        tall = float(np.ptp(points[:, 1])) > LINING_HEIGHT * float(
+            self.high[1] - self.low[1] - 2 * MOUTH_MARGIN
+        )
+        return tall and 0.2 < float(self._nearer_lower(points).mean()) < 0.8
+
+    def go_with_jaw(self, middles: Doubles) -> NDArray[np.bool_]:
+        """(N,) whether pieces with these middles (N, 3) are lower teeth or tongue.
+
+        Their heights make two groups when both rows are there; else the template's teeth decide.
+        """
+        lower = self._nearer_lower(middles)
+        heights = np.sort(middles[:, 1])
+        gaps = np.diff(heights)
+        centre = slice(len(gaps) // 5, max(len(gaps) - len(gaps) // 5, 1))
+        if not len(gaps) or gaps[centre].max() < ROW_GAP:
+            return lower
+        widest = int(gaps[centre].argmax()) + centre.start
+        return middles[:, 1] < (heights[widest] + heights[widest + 1]) / 2
+
+    def _nearer_lower(self, points: Doubles) -> NDArray[np.bool_]:
         lower, _ = self.lower_tree.query(points)
         upper, _ = self.upper_tree.query(points)
-        return bool(np.median(lower - upper) < 0)
+        return lower < upper
 
 
-def _follow(
-    template: Template, skin: Doubles, surface: Surface, vertices: Longs, result: Companions
-) -> None:
+def _follow(template: Template, skin: Doubles, surface: Surface, vertices: Longs, result: Companions) -> None:
     """Hang vertices on the outer skin nearest to them, less the farther they are."""
     outside = np.flatnonzero(template.outside[template.triangles].all(axis=1))
     triangles = template.triangles[outside]

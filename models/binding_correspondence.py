@@ -20,8 +20,6 @@ NORMAL_MM = 6.0
 NEIGHBOURS = 12
 SURE_MM = 2.5
 """mm from the fitted template over which confidence falls to a third."""
-INSIDE_REACH = 20.0
-"""mm from the template within which inner surfaces copy its motion."""
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,7 @@ def certainty(score: Score, pose_value: float) -> float:
     return float(np.clip(min(evidence), 0.0, 1.0))
 
 
-def diagnose(
-    template: Template, target: Target, fit: Fit, score: Score, pose_value: float
-) -> Diagnosis:
+def diagnose(template: Template, target: Target, fit: Fit, score: Score, pose_value: float) -> Diagnosis:
     """Judge a fit before it is bent onto the surface. Raises InputError when it is no face at all."""
     sure = certainty(score, pose_value)
     if sure < REFUSED:

@@ -47,7 +47,7 @@ OnTry = Callable[[], None]
 
 @dataclass(frozen=True)
 class Pose:
-    """Model space -> the mesh's own space: ``x -> scale * rotation x + translation``; scale in units per mm."""
+    """Model space -> the mesh's own space: ``x -> scale * rotation x + translation``; units per mm."""
 
     scale: float
     rotation: Doubles  # (3, 3)
@@ -75,9 +75,11 @@ class Poses:
     translation: Doubles
 
     def __getitem__(self, which: NDArray[np.integer]) -> Poses:
+        """Those with these indices."""
         return Poses(self.scale[which], self.rotation[which], self.translation[which])
 
     def one(self, index: int) -> Pose:
+        """The pose with this index."""
         return Pose(float(self.scale[index]), self.rotation[index], self.translation[index])
 
     def place(self, points: Doubles) -> Doubles:
@@ -240,9 +242,7 @@ class _Search:
             target += self._short_fits(self._icp(stacked, 120, 8))
         unscaled = [
             Found(
-                Pose(
-                    f.pose.scale * self.size, f.pose.rotation, f.pose.translation * self.size + self.centre
-                ),
+                Pose(f.pose.scale * self.size, f.pose.rotation, f.pose.translation * self.size + self.centre),
                 f.score,
             )
             for f in target

@@ -1,9 +1,9 @@
 """Non-rigid ICP: from the person the identity model can explain to the artist's own shape.
 
-Amberg, Romdhani and Vetter (2007) in its displacement form: every vertex of the template is drawn to the plane
-of the surface nearest in position and normal, while the squared Laplacian of the displacement keeps it smooth;
-stiffness falls from step to step. Only the distance across the surface counts: pulling along it would undo
-what the identity model knows about where things are.
+Amberg, Romdhani and Vetter (2007) in its displacement form: every vertex of the template is drawn to the
+plane of the surface nearest in position and normal, while the squared Laplacian of the displacement keeps it
+smooth; stiffness falls from step to step. Only the distance across the surface counts: pulling along it would
+undo what the identity model knows about where things are.
 """
 
 from __future__ import annotations
@@ -60,8 +60,7 @@ def register(
     for step in range(plan.steps):
         progress = step / max(plan.steps - 1, 1)
         alpha, sigma, weight = (
-            pair[0] * (pair[1] / pair[0]) ** progress
-            for pair in (plan.alpha, plan.sigma, plan.normal_weight)
+            pair[0] * (pair[1] / pair[0]) ** progress for pair in (plan.alpha, plan.sigma, plan.normal_weight)
         )
         if tree is None or abs(tree_weight / weight - 1) > 0.15:
             tree, tree_weight = cKDTree(np.hstack([points, weight * normals])), weight

@@ -44,10 +44,12 @@ class Surface:
         return replace(self, vertices=vertices, normals=self.normals @ rotation.T)
 
     def samples(self, count: int, inside: NDArray[np.bool_], seed: int) -> tuple[Doubles, Doubles]:
-        """Positions and smooth normals, (count, 3) each, spread by area over the triangles ``inside`` (T,)."""
+        """Positions and smooth normals, (count, 3) each, spread by area over triangles ``inside`` (T,)."""
         chosen = np.flatnonzero(inside)
         if not len(chosen):
-            raise InputError("Nothing of this mesh can be seen from outside: choose a mesh with a face on it.")
+            raise InputError(
+                "Nothing of this mesh can be seen from outside: choose a mesh with a face on it."
+            )
         area = triangle_areas(self.vertices, self.triangles[chosen])
         random = np.random.default_rng(seed)
         # systematic sampling: evenly spaced along the summed area, which wastes fewer samples than chance
@@ -85,9 +87,9 @@ def read_surface(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> 
     adjacency = _adjacency(points, triangles, WELD * extent)
     _, island = connected_components(adjacency, directed=False)
     front, back = openness(points, triangles)
-    weight = areas_of_islands(points, triangles, island)
-    inverted = weight(front) < weight(back)
-    turned = inverted[island[triangles[:, 0]]]
+    of = island[triangles[:, 0]]
+    inverted = np.bincount(of, triangle_areas(points, triangles) * (front - back), island.max() + 1) < 0
+    turned = inverted[of]
     triangles = np.where(turned[:, None], triangles[:, ::-1], triangles)
     front = np.where(turned, back, front)
     outside = np.bincount(triangles.ravel(), np.repeat(front, 3), len(points))
@@ -101,12 +103,6 @@ def read_surface(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> 
         island=island.astype(np.int32),
         adjacency=adjacency,
     )
-
-
-def areas_of_islands(vertices: Doubles, triangles: Ints, island: Ints):  # noqa: ANN201
-    """Sums a value of every triangle (T,), weighted by its area, over each island."""
-    area, of = triangle_areas(vertices, triangles), island[triangles[:, 0]]
-    return lambda value: np.bincount(of, area * value, island.max() + 1)
 
 
 def triangulated(faces: Ints) -> Ints:
@@ -144,7 +140,9 @@ def unit(vectors: Doubles) -> Doubles:
 
 def border_vertices(triangles: Ints) -> NDArray[np.int64]:
     """Vertices on edges that only one triangle has."""
-    edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
+    edges = np.sort(
+        np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1
+    )
     unique, count = np.unique(edges.astype(np.int64) @ [1 << 32, 1], return_counts=True)
     single = unique[count == 1]
     return np.unique(np.concatenate([single >> 32, single & 0xFFFFFFFF]))

@@ -18,13 +18,11 @@ SHARE = 0.98
 """Share of the vertices of the face that need a partner."""
 
 
-def make_symmetric(
-    template: Template, surface: Surface, pose: Pose, fitted: Doubles
-) -> tuple[Pose, Doubles]:
+def make_symmetric(template: Template, surface: Surface, pose: Pose, fitted: Doubles) -> tuple[Pose, Doubles]:
     """Pose and fitted skin (Vs, 3), both made symmetric when the surface is; unchanged when it is not.
 
-    A mesh is symmetric when mirroring across one plane carries its vertices onto each other. The plane is found
-    from the one that the fit suggests, by iterating over pairs of mirrored vertices.
+    A mesh is symmetric when mirroring across one plane carries its vertices onto each other. The plane is
+    found from the one that the fit suggests, by iterating over pairs of mirrored vertices.
     """
     points = pose.to_model(surface.vertices)
     low, high = fitted.min(axis=0), fitted.max(axis=0)

@@ -63,9 +63,7 @@ def _mismatch(
     return float(distance[keep].mean()), nearest, keep
 
 
-def _refine(
-    tree: cKDTree, surface: Doubles, points: Doubles, normals: Doubles, direction: Doubles
-) -> Plane:
+def _refine(tree: cKDTree, surface: Doubles, points: Doubles, normals: Doubles, direction: Doubles) -> Plane:
     """Iterated closest points for a reflection: its normal spans the least of sum (p - c)(q - c)'."""
     centre = surface.mean(axis=0)
     for _ in range(12):

@@ -72,7 +72,9 @@ def template_of(head: Head) -> Template:
 
     first, last = head.config["lip_contact_rings"]
     edge = int(head.config["lid_edge_ring"])
-    borders = np.r_[head.mouth_rings[first : last + 2].ravel(), head.eye_rings[:, edge - 1 : edge + 2].ravel()]
+    borders = np.r_[
+        head.mouth_rings[first : last + 2].ravel(), head.eye_rings[:, edge - 1 : edge + 2].ravel()
+    ]
     names = list(head.config["unit_names"])
     return Template(
         head=head,

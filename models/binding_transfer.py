@@ -1,9 +1,9 @@
 """Carrying the motion of the fitted Dimple head to the vertices of an artist's mesh.
 
 Every vertex has one rule. Skin takes the displacement of its place on the template, as an offset in the axes
-of the artist's head: of the rules measured, this one is nearest to the truth. Inner surfaces copy their nearest
-place whatever it faces. Skin without a match is filled in by a harmonic field that decays to rest. Eyeballs
-turn, teeth and tongue go with the jaw, both rigidly.
+of the artist's head: of the rules measured, this one is nearest to the truth. Inner surfaces copy their
+nearest place whatever it faces. Skin without a match is filled in by a harmonic field that decays to rest.
+Eyeballs turn, teeth and tongue go with the jaw, both rigidly.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class Motion:
     eyes: tuple[Doubles, Doubles]  # (K, 3, 3) rotations, left and right
     jaw_rotation: Doubles  # (K, 3, 3)
     jaw_translation: Doubles  # (K, 3)
+    moving: NDArray[np.bool_]  # (K,) anything moves at all
 
 
 class HeadMotion:
@@ -72,7 +73,9 @@ class HeadMotion:
             self.contact.part(skin)
         signal = np.asarray(expression_signal, np.float32)
         rotation, translation = parts.jaw_motion(self.head, skin)
-        return Motion(skin, (self._eye("left", signal), self._eye("right", signal)), rotation, translation)
+        eyes = (self._eye("left", signal), self._eye("right", signal))
+        moving = skin.any(axis=(1, 2)) | signal.any(axis=1)
+        return Motion(skin, eyes, rotation, translation, moving)
 
     def _eye(self, side: str, signal: Floats) -> Doubles:
         start, end = self.head.parts[f"eye_{side}"]
@@ -114,11 +117,13 @@ class Attachment:
         result = np.zeros((frames, len(self.vertices), 3), np.float32)
         for frame in range(frames):
             result[frame, rows] = (place @ motion.skin[frame]) @ linear
+        moving = np.flatnonzero(motion.moving)  # a frame at rest stays exactly at rest
         for rule, centre, rotation, shift in self._rigid(pose, motion):
             chosen = np.flatnonzero(self.rule == rule)
             if len(chosen):
+                rotation, shift = rotation[moving], shift[moving]
                 arms = self.vertices[chosen].astype(np.float64) - centre
-                result[:, chosen] = arms @ rotation.transpose(0, 2, 1) - arms + shift[:, None]
+                result[np.ix_(moving, chosen)] = arms @ rotation.transpose(0, 2, 1) - arms + shift[:, None]
         if (self.rule == Rule.FILL).any():
             filled, known, fill = self._fill
             for frame in range(frames):
@@ -146,7 +151,7 @@ class Attachment:
 
     @cached_property
     def _fill(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Callable[[Floats], Floats]]:
-        """Filled vertices, those that surround them, and the map from the latter's displacements to the former's.
+        """Filled vertices, those round them, and the map from the latter's displacements to the former's.
 
         It solves (L + d (h / DECAY)^2) x = 0, a screened harmonic field: L is the graph's Laplacian, d a
         vertex's degree, h the mean length of its edges.

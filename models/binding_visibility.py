@@ -17,7 +17,7 @@ Ints = NDArray[np.int32]
 
 DIRECTIONS = 24
 MOST_TRIANGLES = 120_000
-"""Of larger meshes so many triangles are asked; the others take the answer of their nearest one in file order."""
+"""Of larger meshes so many triangles are asked; the others take the answer of one near them in file order."""
 RAYS_AT_ONCE = 1 << 19
 
 

@@ -28,7 +28,7 @@ Edge = tuple[int, int]
 Match = dict[int, int]
 
 SAME_SHAPE = 0.35
-"""RMS distance after alignment, over the head's RMS radius, up to which a matched mesh is taken for a head."""
+"""RMS distance after alignment, over the head's RMS radius, up to which a matched mesh is a head."""
 
 STARTS = 6
 """Edges to start from where quads are cut: a first face that its shape tells wrongly spoils a match."""
@@ -51,7 +51,7 @@ def recognise(head: Head, vertices: Floats, faces: Ints) -> Ints | None:
     if len(faces) not in (len(own), len(own) + quads):
         return None
     model = head.neutral_vertices[: len(vertices)]
-    # a mesh cut by one rule is matched as it is, for certain; only one cut anyhow has to be put together again
+    # a mesh cut by one rule is matched as it is; only one cut anyhow has to be put together again
     ways = [own] if len(faces) == len(own) else [*_cut_by_rules(head, own), own]
     for ours, theirs in product(ways, (faces, _reversed(faces))):
         found = _match_all(model, ours, vertices, theirs)
@@ -93,7 +93,9 @@ def _match_all(model: Floats, own: Ints, vertices: Floats, theirs: Ints) -> Ints
     return result
 
 
-def _misfit(model: Floats, vertices: Floats, result: Ints, matched: NDArray[np.int64], match: Match) -> float | None:
+def _misfit(
+    model: Floats, vertices: Floats, result: Ints, matched: NDArray[np.int64], match: Match
+) -> float | None:
     """RMS distance over the head's size when what is matched is aligned; None for a mesh that is no head."""
     ours, theirs = np.array(list(match)), np.array(list(match.values()))
     fixed = matched if len(matched) else ours
@@ -113,7 +115,8 @@ class _Surface:
 
     def __init__(self, vertices: Floats, faces: Ints) -> None:
         self.vertices = vertices
-        self.beyond: dict[Edge, tuple[int, ...]] = {}  # oriented edge -> the other corners of its face, in order
+        # oriented edge -> the other corners of its face, in order
+        self.beyond: dict[Edge, tuple[int, ...]] = {}
         for face in faces.tolist():
             corners = [corner for corner in face if corner >= 0]
             for index in range(len(corners)):
@@ -160,21 +163,17 @@ def _matches(one: _Surface, other: _Surface, part: Ints, candidate: Ints) -> Ite
     rarest = min(kinds, key=lambda kind: len(kinds[kind]))
     images = [e for v in candidate.tolist() for e in other.leaving[v] if other.kind(e, cut=cut) == rarest]
     for start in kinds[rarest][:: max(1, len(kinds[rarest]) // STARTS)] if cut else kinds[rarest][:1]:
-        found = False
         for image in images:
             match = _spread(one, other, start, image)
             if match is not None and len(match) == len(part):
-                found = True
                 yield match
-        if found:
-            return
 
 
 def _spread(one: _Surface, other: _Surface, start: Edge, image: Edge) -> Match | None:
     """The match that follows from one pair of oriented edges; None when it contradicts itself.
 
-    Faces that leave no doubt come first. What is beyond an edge of a cut quad may be either of its far corners:
-    by the time such a face has its turn, its neighbours have usually told.
+    Faces that leave no doubt come first. What is beyond an edge of a cut quad may be either of its far
+    corners: by the time such a face has its turn, its neighbours have usually told.
     """
     match: Match = {start[0]: image[0], start[1]: image[1]}
     inverse = {image[0]: start[0], image[1]: start[1]}

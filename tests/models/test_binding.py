@@ -1,0 +1,209 @@
+"""Binding of an artist's mannequin and of a person in another topology, against known truth."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from models.binding import POSE_SAMPLES, Binding, bind
+from models.binding_pose import find_face
+from models.binding_surface import read_surface
+from models.binding_template import template_of
+from models.binding_transfer import Rule
+from models.errors import InputError
+from models.head import Head
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAD = ROOT / "models" / "checkpoints" / "animate-me" / "head"
+SHARED = Path(os.environ.get("DIMPLE_SHARED", ROOT.parent / "shared")) / "data"
+MANNEQUIN = SHARED / "facecap-mannequin-head" / "head.npz"
+
+pytestmark = pytest.mark.skipif(
+    not (HEAD / "config.json").is_file() or not MANNEQUIN.is_file(), reason="needs the head and shared data"
+)
+
+
+@dataclass(frozen=True)
+class Mannequin:
+    """The artist's head with eyes and teeth, bound once for all tests."""
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    names: list[str]
+    deltas: np.ndarray
+    binding: Binding
+
+    @property
+    def skin(self) -> int:
+        return self.deltas.shape[1]
+
+    def shape(self, *units: str) -> np.ndarray:
+        """(V, 3) our transfer of units at weight 1."""
+        head = self.binding.head
+        signal = np.isin(head.config["unit_names"], units).astype(np.float32)[None]
+        deformation = np.tensordot(signal, head.expression_basis, 1)
+        return self.binding.transfer(deformation, signal, keep_contact=False)[0]
+
+
+@pytest.fixture(scope="module")
+def head() -> Head:
+    return Head.load(HEAD)
+
+
+@pytest.fixture(scope="module")
+def mannequin(head: Head) -> Mannequin:
+    data = np.load(MANNEQUIN)
+    inner = np.where(data["inner_faces"] >= 0, data["inner_faces"] + len(data["neutral"]), -1)
+    vertices = np.concatenate([data["neutral"], data["inner_vertices"]])
+    faces = np.concatenate([data["faces"], inner]).astype(np.int32)
+    names = [str(name) for name in data["names"]]
+    return Mannequin(vertices, faces, names, data["deltas"], bind(head, vertices, faces))
+
+
+def test_pose_is_found_in_any_units_and_axes(head: Head, mannequin: Mannequin):
+    turn = Rotation.from_euler("xyz", [90, 35, 170], degrees=True).as_matrix()
+    moved = (0.003 * mannequin.vertices @ turn.T + [5, -2, 1]).astype(np.float32)
+    pose, value = find_face(
+        template_of(head), read_surface(moved, mannequin.faces), POSE_SAMPLES, 0, lambda: None
+    )
+    upright = mannequin.binding.pose
+    angle = np.degrees(Rotation.from_matrix((turn @ upright.rotation).T @ pose.rotation).magnitude())
+    assert angle < 4
+    assert pose.scale / (0.003 * upright.scale) == pytest.approx(1, abs=0.06)
+    assert value > 0.8
+
+
+def test_no_deformation_moves_nothing_at_all(head: Head, mannequin: Mannequin):
+    still = np.zeros((2, head.skin_vertices, 3), np.float32)
+    moved = mannequin.binding.transfer(still, np.zeros((2, len(head.expression_q)), np.float32))
+    assert not moved.any()
+
+
+@pytest.mark.parametrize(
+    ("arkit", "cosine"),
+    [("jawOpen", 0.93), ("mouthSmileLeft", 0.93), ("browDownLeft", 0.9), ("mouthPucker", 0.92)],
+)
+def test_shapes_are_like_the_artists(mannequin: Mannequin, arkit: str, cosine: float):
+    theirs = mannequin.deltas[mannequin.names.index(arkit)]
+    ours = mannequin.shape(arkit)[: mannequin.skin]
+    size = np.linalg.norm(theirs, axis=1)
+    a, b = (field[size > 0.05 * size.max()].ravel() for field in (ours, theirs))
+    assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > cosine
+
+
+def test_left_is_the_characters_left(mannequin: Mannequin):
+    smile = np.linalg.norm(mannequin.shape("mouthSmileLeft"), axis=1)
+    assert mannequin.vertices[smile > 0.5 * smile.max(), 0].min() > 0
+
+
+def test_eyes_turn_rigidly_about_their_middle(mannequin: Mannequin):
+    rule = mannequin.binding.rule
+    eye = rule == Rule.EYE_LEFT
+    assert eye.sum() == 482
+    assert (rule == Rule.EYE_RIGHT).sum() == 482
+    rest = mannequin.vertices[eye]
+    moved = rest + mannequin.shape("eyeLookUpLeft")[eye]
+    np.testing.assert_allclose(
+        np.linalg.norm(moved - moved[0], axis=1), np.linalg.norm(rest - rest[0], axis=1), atol=1e-3
+    )
+    front = rest[:, 2] > np.quantile(rest[:, 2], 0.9)
+    assert (moved - rest)[front, 1].min() > 0.2  # cm upwards
+    assert not mannequin.shape("eyeLookUpRight")[eye].any()
+
+
+def test_lower_teeth_go_with_the_jaw_and_upper_ones_stay(mannequin: Mannequin):
+    opened = mannequin.shape("jawOpen")
+    rows = mannequin.vertices[:, 1], mannequin.binding.rule
+    upper = np.arange(len(opened)) >= mannequin.skin
+    upper &= ~np.isin(mannequin.binding.rule, (Rule.EYE_LEFT, Rule.EYE_RIGHT))
+    assert not opened[upper].any()
+    lower = rows[1] == Rule.JAW
+    assert lower.sum() > 400
+    assert opened[lower, 1].max() < -0.3
+    rest, moved = mannequin.vertices[lower], mannequin.vertices[lower] + opened[lower]
+    np.testing.assert_allclose(
+        np.linalg.norm(moved - moved[0], axis=1), np.linalg.norm(rest - rest[0], axis=1), atol=1e-3
+    )
+
+
+def test_a_separate_eyeball_is_a_companion(mannequin: Mannequin):
+    eye = np.flatnonzero(mannequin.binding.rule == Rule.EYE_LEFT)
+    number = np.full(len(mannequin.vertices), -1)
+    number[eye] = np.arange(len(eye))
+    own = mannequin.faces[np.isin(mannequin.faces[:, 0], eye)]
+    faces = np.where(own >= 0, number[own], -1).astype(np.int32)
+    bound = mannequin.binding.with_companion("eye", mannequin.vertices[eye], faces)
+    head = bound.head
+    signal = np.isin(head.config["unit_names"], "eyeLookInLeft").astype(np.float32)[None]
+    moved = bound.transfer_all(np.tensordot(signal, head.expression_basis, 1), signal)
+    np.testing.assert_allclose(moved["eye"], moved[""][:, eye], atol=2e-3)
+
+
+def test_saved_and_loaded_it_does_the_same(mannequin: Mannequin, tmp_path: Path):
+    bound = mannequin.binding
+    bound.save(tmp_path / "binding.npz")
+    again = Binding.load(tmp_path / "binding.npz", bound.head)
+    signal = np.eye(len(bound.head.expression_q), dtype=np.float32)[[14, 30]]
+    shapes = bound.head.expression_basis[[14, 30]]
+    np.testing.assert_array_equal(again.transfer(shapes, signal), bound.transfer(shapes, signal))
+    assert (again.score, again.sentence) == (bound.score, bound.sentence)
+    (tmp_path / "binding.npz").write_bytes(b"no binding")
+    with pytest.raises(InputError, match="bind the head again"):
+        Binding.load(tmp_path / "binding.npz", bound.head)
+
+
+def test_a_person_in_another_topology_moves_as_in_truth(head: Head):
+    from models.corpus.ict import ICT
+    from models.evaluation_binding_meshes import layouts, person
+
+    ict = ICT.load(SHARED / "ict-facekit")
+    layout = layouts(ict)[1]
+    vertices = (layout.carry @ person(ict, 3_000_001)).astype(np.float32)
+    bound = bind(head, vertices, layout.triangles)
+    names = ["jawOpen", "mouthSmileLeft", "eyeBlinkLeft", "mouthFunnel"]
+    units = [list(head.config["unit_names"]).index(name) for name in names]
+    ours = bound.transfer(
+        head.expression_basis[units], np.eye(57, dtype=np.float32)[units], keep_contact=False
+    )
+    for unit, shape in zip(units, ours, strict=True):
+        true = layout.carry @ ict.expressions[unit]
+        moving = np.linalg.norm(true, axis=1) > 0.05 * np.linalg.norm(true, axis=1).max()
+        error = np.sqrt(np.square(shape - true)[moving].sum(axis=1).mean())
+        signal = np.sqrt(np.square(true)[moving].sum(axis=1).mean())
+        assert error < 0.12 * signal
+
+
+def test_crossed_lips_are_parted(head: Head, mannequin: Mannequin):
+    unit = list(head.config["unit_names"]).index("mouthClose")
+    skin = head.expression_basis[unit : unit + 1, : head.skin_vertices].copy()
+    keeper = mannequin.binding._motion.contact
+    before = (keeper.gaps(skin) - keeper.rest).min()
+    keeper.part(skin)
+    after = (keeper.gaps(skin) - keeper.rest).min()
+    assert before < -3
+    assert after > -0.3
+
+
+def test_an_egg_is_refused(head: Head):
+    from models.evaluation_binding_meshes import nonsense
+
+    kind, vertices, triangles = nonsense(1)
+    assert kind == "egg"
+    with pytest.raises(InputError, match="No face was found"):
+        bind(head, vertices, triangles)
+
+
+def test_bad_meshes_are_refused_in_words(head: Head, mannequin: Mannequin):
+    broken = mannequin.vertices.copy()
+    broken[7] = np.nan
+    with pytest.raises(InputError, match="no finite place"):
+        bind(head, broken, mannequin.faces)
+    with pytest.raises(InputError, match="too few"):
+        bind(head, mannequin.vertices, mannequin.faces[:5])
+    with pytest.raises(InputError, match="no landmark called nose"):
+        bind(head, mannequin.vertices, mannequin.faces, landmarks={"nose": np.zeros(3)})
