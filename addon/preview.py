@@ -36,8 +36,8 @@ class Light:
 
 # A portrait's three points: a large warm key high on one side, a weak cool fill opposite, a rim from behind.
 LIGHTS = (
-    Light("Dimple Key", (-1.7, 1.7, 1.1), 0.9, 105.0, (1.0, 0.92, 0.83)),
-    Light("Dimple Fill", (2.2, 1.6, -0.1), 1.8, 16.0, (0.8, 0.9, 1.0)),
+    Light("Dimple Key", (-1.7, 1.7, 1.1), 0.9, 100.0, (1.0, 0.92, 0.83)),
+    Light("Dimple Fill", (0.9, 2.4, -0.3), 1.6, 18.0, (0.8, 0.9, 1.0)),
     Light("Dimple Rim", (1.7, -1.7, 0.9), 0.8, 80.0, (0.9, 0.95, 1.0)),
 )
 AMBIENT = (0.06, 0.065, 0.075)  # what the world sheds on the face

@@ -66,7 +66,7 @@ def test_a_library_is_one_key_a_shape_and_driven_correctives(head):
     for name in (*ARKIT[:-1], *CORRECTIVES):
         np.testing.assert_allclose(offset(head, name), expected(head, name), atol=1e-6)
     assert np.abs(offset(head, "tongueOut")).max() == 0
-    assert all(block.value == 0 for block in blocks(head).values())
+    assert all(block.value == 0 for name, block in blocks(head).items() if name != "Basis")  # 1 in 5.0
     record = read_libraries(head)["arkit"]
     assert record.key_names == tuple(ARKIT)
     assert record.correctives["jawOpen+mouthFunnel"] == ("jawOpen", "mouthFunnel")
