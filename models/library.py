@@ -5,7 +5,8 @@ mean: the denoiser's estimate of the clean face from pure noise, E[y_0 | y_T], i
 of the noise in it (alpha_bar is 4e-5 at T), which averaging over a few noises takes away.
 
 What sampling alone does not give a rig is added afterwards, in model space: halves that add up to the whole,
-mirror images on a symmetric head, a `mouthClose` that closes the jaw it is used with, and correctives.
+mirror images on a symmetric head, lids that meet in a blink, a `mouthClose` that closes the lips over the jaw
+it is used with, and correctives.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from . import parts
 from .alignment import similarity_to
 from .animate_me import AnimateMe, Sampler
 from .diffusion import OnStep
-from .expression import MAX_WEIGHT, MIRROR_UNITS, UNIT_INDEX, UNIT_NAMES
+from .expression import MAX_WEIGHT, MIRROR_UNITS, UNIT_NAMES
 from .head import Head
-from .library_cuts import Cuts, closed_lips
+from .library_contact import CLOSE, JAW, with_contact
+from .library_cuts import Cuts
 from .library_sets import Shape, ShapeSet, half_of
 from .units import contradictions
 
@@ -37,7 +39,6 @@ SYMMETRY = 0.1
 """mm; a head whose vertices are that close to their mirror images is symmetric."""
 TONGUE_REACH = 18.0
 """mm that the tip of the tongue comes out between the lips."""
-JAW, CLOSE = UNIT_INDEX["jawOpen"], UNIT_INDEX["mouthClose"]
 
 
 @dataclass(frozen=True)
@@ -139,14 +140,16 @@ class _Builder:
 
     def made(self, sampled: Floats) -> dict[str, Floats]:
         """name -> deformation (V, 3) mm, from the deformations (K, V, 3) mm of the head at `stages`."""
-        self._sampled = self._mirrored(sampled) if self._symmetric else sampled
+        meeting = with_contact(self._head, self._aligned, sampled, self.stages)
+        self._sampled = self._mirrored(meeting) if self._symmetric else meeting
         made = {name: self._apex(shape) for name, shape in self._shapes.items()}
         lacking = {
             pair: self._at(self._both(pair)) - made[pair[0]] - made[pair[1]] for pair in self._halves.items()
         }
         for (left, right), rest in lacking.items():
-            made[left] = made[left] + self._cuts.share("L") * rest
-            made[right] = made[right] + self._cuts.share("R") * rest
+            # on its own side a half stays as it is; what it does to the other side makes up the difference
+            made[left] = made[left] + self._cuts.share("R") * rest
+            made[right] = made[right] + self._cuts.share("L") * rest
         return made
 
     def correctives(self, made: Mapping[str, Floats]) -> dict[tuple[str, str], Floats]:
@@ -180,12 +183,7 @@ class _Builder:
     def _apex(self, shape: Shape) -> Floats:
         stage = shape.stage
         base = base_stage(stage)
-        opened = self._at(base)
-        deformation = self._at(base + stage) - opened
-        if stage[CLOSE] and np.count_nonzero(stage) == 1:
-            deformation = closed_lips(self._head, self._aligned, opened, deformation)
-            if self._symmetric:
-                deformation = (deformation + reflected(self._head, deformation)) / 2
+        deformation = self._at(base + stage) - self._at(base)
         if shape.tongue_out:
             deformation = deformation + tongue_out(self._head, self._aligned)
         return deformation * self._cuts.share(shape.share) if shape.share else deformation

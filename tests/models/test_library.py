@@ -26,7 +26,8 @@ from models.library import (
     reflected,
     tongue_out,
 )
-from models.library_cuts import Cuts, closed_lips
+from models.library_contact import closed, with_contact
+from models.library_cuts import Cuts
 from models.library_file import shape_set
 from models.library_sets import SHAPES, Shape, ShapeSet, chosen, corrected_pairs, half_of
 from models.presets import FACS, VISEMES
@@ -233,20 +234,38 @@ def test_the_mouth_closes_over_an_open_jaw(arkit: Library, head: Head):
     assert np.abs(apart(half) - rest).max() < 0.05
 
 
+def lips_closed(head: Head, deformation: np.ndarray, reach: float = 8.0) -> np.ndarray:
+    upper, lower = head.lip_pairs.T
+    rest = head.neutral_vertices[lower] - head.neutral_vertices[upper]
+    return closed(head, head.neutral_vertices, deformation[None], head.lip_pairs, rest, 0.75, reach)[0]
+
+
 def test_closing_lips_changes_nothing_where_they_meet_already(head: Head):
-    opened = head.expression_basis[UNIT_INDEX["jawOpen"]]
-    closing = closed_lips(head, head.neutral_vertices, opened, -opened)
-    assert np.allclose(closing, -opened, atol=1e-4)
+    assert np.abs(lips_closed(head, np.zeros_like(head.neutral_vertices))).max() < 1e-6
 
 
 def test_closing_lips_leaves_the_rest_of_the_face_alone(head: Head):
     opened = head.expression_basis[UNIT_INDEX["jawOpen"]]
-    added = closed_lips(head, head.neutral_vertices, opened, np.zeros_like(opened))
+    added = lips_closed(head, opened) - opened
     lips = head.neutral_vertices[head.lip_pairs.ravel()]
     distance = np.linalg.norm(head.neutral_vertices[:, None] - lips, axis=2).min(axis=1)
     largest = np.abs(added).max()
     assert largest > 1
     assert np.abs(added[distance > 60]).max() < 0.02 * largest
+
+
+def test_lids_meet_in_a_full_blink_and_in_no_other_stage(head: Head):
+    lids = np.stack([head.lip_pairs, head.lip_pairs])  # any facing vertices will do
+    lidded = replace(head, lid_pairs=lids, lip_pairs=head.lip_pairs[:0])
+    stages = np.zeros((3, 57), np.float32)
+    stages[0, UNIT_INDEX["eyeBlinkLeft"]] = 1.0
+    stages[1, UNIT_INDEX["eyeBlinkLeft"]] = 0.9
+    stages[2, UNIT_INDEX["jawOpen"]] = 1.0
+    short = np.random.default_rng(0).normal(0, 0.5, (3, *head.neutral_vertices.shape)).astype(np.float32)
+    met = with_contact(lidded, head.neutral_vertices, short, stages)
+    assert np.array_equal(met[1:], short[1:])
+    moved = head.neutral_vertices + met[0]
+    assert np.linalg.norm(moved[lids[0, :, 0]] - moved[lids[0, :, 1]], axis=1).max() < 0.05
 
 
 def test_a_shape_with_mouth_close_is_a_change_of_the_open_jaw():
