@@ -8,6 +8,10 @@ from pathlib import Path
 # `models` are top-level packages, whatever Blender calls the extension.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+# Threads that wait for work would spin, and on a busy machine take the cores from those that have some,
+# Blender's among them: generation then takes many times longer. Read when torch loads, which is later.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from bridge.requirements import open_jobs
 from bridge.worker import serve
 

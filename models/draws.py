@@ -45,8 +45,9 @@ class Draws:
     def variance(
         self, region: FaceRegion, preset: Sampler, frames: Sequence[int], seeds: int
     ) -> tuple[float, float]:
-        """Mean variance, mm^2, between seeds and between true performances, at the given frames."""
-        truths = np.concatenate([self.request.truth[None], self.request.others])[:, list(frames)]
+        """Mean variance, mm^2, at the given frames: between seeds, and between true performances by
+        people of this face. Whose habits it has is not to be seen on a neutral face."""
+        truths = self.request.lookalikes[:, list(frames)]
         return spread(region(self.samples(preset, frames, seeds))), spread(region(truths))
 
     def _sample(self, preset: Sampler, frames: Sequence[int], seed: int) -> Floats:

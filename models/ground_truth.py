@@ -19,13 +19,16 @@ from numpy.typing import NDArray
 from .baselines import intensity_along
 from .corpus.face_model import FaceModel
 from .corpus.frames import IntensityScale, extremeness, preset, sequence
-from .corpus.people import SPLIT_SEEDS, Person, make_person
+from .corpus.people import SPLIT_SEEDS, Person, make_person, personal_gains
 from .corpus.performance import Performance, draw_performance
 
 Floats = NDArray[np.float32]
 
 STRENGTH_ROUNDS = 2
 """Extremeness is nearly proportional to strength: two corrections are enough."""
+LOOKALIKES = 12
+"""People with the same face that a request is put to, to see how various the truth is to somebody who knows
+the face only."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Request:
     signal: Floats  # (K, M) neutral at the first frame, apex at the last
     truth: Floats  # (K, V, 3) the performance that the signal was read from
     others: Floats  # (N, K, V, 3) other performances of the same signal by the same person
+    lookalikes: Floats  # (N, K, V, 3) the same signal by people with this face but habits of their own
 
 
 class GroundTruth(Protocol):
@@ -62,7 +66,13 @@ class SyntheticPeople:
         truth, signal = sequence(face, label, random, self.scale)
         intensity, _ = intensity_along(signal, preset(label))
         again = [self._perform(face, label, intensity, random) for _ in range(others)]
-        return Request(person, label, face.neutral, signal, truth, np.reshape(again, (others, *truth.shape)))
+        alike = [
+            self._perform(_lookalike(face, random), label, intensity, random) for _ in range(LOOKALIKES)
+        ]
+        shape = (-1, *truth.shape)
+        return Request(
+            person, label, face.neutral, signal, truth, np.reshape(again, shape), np.reshape(alike, shape)
+        )
 
     def _perform(self, person: Person, label: str, intensity: Floats, random: np.random.Generator) -> Floats:
         """(K, V, 3) in another style, but with this intensity (K,): as extreme, and as far at every frame."""
@@ -78,6 +88,12 @@ class SyntheticPeople:
         found = performance(strength)
         moments = np.interp(intensity / intensity[-1], found.progression, np.arange(len(intensity)))
         return at_moments(person.deform(found.weights), moments)
+
+
+def _lookalike(person: Person, random: np.random.Generator) -> Person:
+    """Somebody with the same neutral face, hence the same to a model, who moves it by habits of their own."""
+    gains = personal_gains(person.coefficients, random)
+    return Person(person.model, person.coefficients, person.neutral, person.eyeballs, gains)
 
 
 def at_moments(deformation: Floats, moments: NDArray[np.floating]) -> Floats:

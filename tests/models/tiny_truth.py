@@ -34,4 +34,6 @@ class TinyTruth:
         gains = (1 + 0.3 * np.tanh(coefficients[0]) + styles).astype(np.float32)
         performances = gains[:, None, None, None] * generic
         signal = signal.astype(np.float32)
-        return Request(person, label, neutral.astype(np.float32), signal, performances[0], performances[1:])
+        truth, again = performances[0], performances[1:]
+        # style is all that the tiny people have of habits
+        return Request(person, label, neutral.astype(np.float32), signal, truth, again, performances)
