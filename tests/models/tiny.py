@@ -113,4 +113,9 @@ def tiny_corpus(folder: Path, head: Head, people: int = 12, frames: int = 600, s
         {"coefficients": coefficients, "neutral": neutral.astype(np.float16)}, folder / "people.safetensors"
     )
     np.save(folder / "frames_0000.npy", deformation.astype(np.float16))
-    np.savez(folder / "frames_0000.npz", stage=stage, person=person.astype(np.int32), label=np.zeros(frames, np.int32))
+    np.savez(
+        folder / "frames_0000.npz",
+        stage=stage,
+        person=person.astype(np.int32),
+        label=np.zeros(frames, np.int32),
+    )
