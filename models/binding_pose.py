@@ -212,6 +212,8 @@ class _Search:
     def spread(self, inside: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
         """Indices of so many samples, spread evenly over those ``inside``: the farthest-point sample."""
         some = np.flatnonzero(inside)
+        if not len(some):
+            return some
         chosen = [0]
         distance = np.full(len(some), np.inf)
         for _ in range(min(count, len(some)) - 1):
@@ -223,6 +225,8 @@ class _Search:
     def best(self, turns: Doubles, anchors: NDArray[np.int64]) -> list[Found]:
         """The distinct best poses with these turns (R, 3, 3), the nose on these samples (A,)."""
         poses, turn = self._candidates(turns, anchors)
+        if not len(turn):
+            return []
         for count, keep in ((16, 24), (48, PER_TURN)):
             # of every turn the best: by distance alone an upside-down face often looks better than a face
             chosen = _best_of_each(turn, self._cost(poses, count), keep)
