@@ -16,6 +16,7 @@ from dimple_under_test.addon.mesh_reader import HeadError
 from dimple_under_test.addon.recipe import RecipeError
 
 from tests.blender import fake_worker
+from tests.blender.test_panels import Layout
 
 ARKIT = fake_worker.SHAPES["arkit"]
 CORRECTIVES = ["jawOpen+mouthFunnel", "jawOpen+mouthSmileLeft"]
@@ -327,3 +328,21 @@ def test_an_own_file_is_named_by_its_absolute_path(tmp_path, monkeypatch):
     assert request.shape_set == str(tmp_path / "own.json")
     assert request.only == ("a", "b*")
     assert library_request(parser.parse_args([])).shape_set == "arkit"
+
+
+def test_the_panel_shows_what_is_on_the_head(head):
+    generate()
+    head.active_shape_key_index = 1
+    settings = bpy.context.scene.dimple_library
+    texts = []
+    context = SimpleNamespace(
+        scene=bpy.context.scene,
+        active_object=head,
+        preferences=SimpleNamespace(system=SimpleNamespace(ui_scale=1.0)),
+        region=SimpleNamespace(width=400),
+    )
+    bpy.types.DIMPLE_PT_library.draw(SimpleNamespace(layout=Layout(texts)), context)
+    assert "arkit: 5 keys, 2 correctives" in texts
+    assert texts.count("Generate Library") == 1
+    for item in settings.bl_rna.properties:
+        assert item.description or item.identifier in ("rna_type", "name"), item.identifier
