@@ -9,7 +9,7 @@ can be known (the noise floor), their spread the diversity that a generative mod
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol
 
@@ -92,8 +92,8 @@ class SyntheticPeople:
 
 def _lookalike(person: Person, random: np.random.Generator) -> Person:
     """Somebody with the same neutral face, hence the same to a model, who moves it by habits of their own."""
-    gains = personal_gains(person.coefficients, random)
-    return Person(person.model, person.coefficients, person.neutral, person.eyeballs, gains)
+    gains = personal_gains(person.identity.coefficients, random)
+    return Person(person.model, replace(person.identity, gains=gains))
 
 
 def at_moments(deformation: Floats, moments: NDArray[np.floating]) -> Floats:

@@ -26,7 +26,7 @@ BLENDER = {
 }
 CONCURRENCY = {"threading", "multiprocessing", "concurrent", "asyncio", "_thread"}
 TRAINING = {  # beyond what animating needs; `models` may use all of it
-    "accelerate", "diffusers", "safetensors", "scipy", "torch", "tqdm", "transformers", "typer",
+    "accelerate", "diffusers", "safetensors", "scipy", "torch", "tqdm", "tokenizers", "transformers", "typer",
     "embreex", "fast_simplification", "gmsh", "igl", "matplotlib", "PIL", "trimesh",
 }  # fmt: skip
 
