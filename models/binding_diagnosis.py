@@ -18,7 +18,7 @@ Doubles = NDArray[np.float64]
 REFUSED, DOUBTFUL = 0.35, 0.6
 """Certainty below which a mesh is refused, and below which the artist is asked to look."""
 MOUTH_ANGLE = 26.0
-"""degrees between normals on the lips above which no mouth was found: 10 to 20 on faces, 33 without a mouth."""
+"""degrees between normals on the lips above which there is no mouth: 10 to 20 on faces, 33 without one."""
 CLOSED = 0.35
 """Blink that the rest pose seems to hold from which its eyes count as closed."""
 

@@ -66,9 +66,7 @@ class SyntheticPeople:
         truth, signal = sequence(face, label, random, self.scale)
         intensity, _ = intensity_along(signal, preset(label))
         again = [self._perform(face, label, intensity, random) for _ in range(others)]
-        alike = [
-            self._perform(_lookalike(face, random), label, intensity, random) for _ in range(LOOKALIKES)
-        ]
+        alike = [self._perform(_lookalike(face, random), label, intensity, random) for _ in range(LOOKALIKES)]
         shape = (-1, *truth.shape)
         return Request(
             person, label, face.neutral, signal, truth, np.reshape(again, shape), np.reshape(alike, shape)

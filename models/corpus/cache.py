@@ -55,6 +55,7 @@ class FrameCache:
         )
 
     def __len__(self) -> int:
+        """Number of frames."""
         return len(self.stages)
 
     def deformations(self, frames: NDArray[np.integer[Any]]) -> Floats:
