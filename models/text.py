@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, CLIPTextModel, CLIPTextModelWithProjection
 
@@ -78,7 +79,7 @@ def load_text_encoder(folder: Path, device: str = "cpu") -> TextEncoder:
             model_folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
         )
         tokenizer: Any = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise CheckpointError(f"The text encoder in {folder} cannot be loaded: {error}") from error
     text: Any = getattr(config, "text_config", config)
     dimension = text.projection_dim if pooling == "projection" else text.hidden_size

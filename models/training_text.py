@@ -20,7 +20,7 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokeni
 
 from .errors import InputError
 from .text import TextEncoder, load_text_encoder
-from .words import LONGEST, Head
+from .words import LONGEST, Head, Words
 from .words_prompts import Grammar, vocabulary
 
 OnStep = Callable[[int, dict[str, float]], None]
@@ -38,33 +38,44 @@ class TextTraining:
     """How to train. `steps` batches of `batch` prompts; `rate` is the peak learning rate.
 
     `width`, `layers` and `heads` are the encoder's, `joint` the dimension of its projection, `merges` how
-    many pairs its tokenizer joins.
+    many pairs its tokenizer joins. `words_first` is the share of the steps before whole sentences come.
     """
 
-    steps: int = 3500
+    steps: int = 2600
     batch: int = 128
-    rate: float = 1.5e-3
-    width: int = 192
+    rate: float = 2e-3
+    width: int = 128
     layers: int = 4
     heads: int = 4
     joint: int = 256
     merges: int = 4000
+    words_first: float = 1 / 3
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Raises InputError for a size that is not positive or a width that the heads do not divide."""
         if min(self.steps, self.batch, self.width, self.layers, self.heads, self.joint) < 1:
             raise InputError("Steps, batch, width, layers, heads and joint must be at least 1.")
+        if not 0.0 <= self.words_first < 1.0:
+            raise InputError(f"The share of words first must be from 0 to below 1, not {self.words_first}.")
         if self.width % self.heads:
             raise InputError(f"The width {self.width} must be a multiple of the {self.heads} heads.")
 
 
-def train_text(config: TextTraining, out: Path, on_step: OnStep | None = None) -> dict[str, float]:
-    """Train the small encoder with its tokenizer and head, write them into `out`, return the last losses."""
+def train_text(
+    config: TextTraining, out: Path, on_step: OnStep | None = None, start: Path | None = None
+) -> dict[str, float]:
+    """Train the small encoder with its tokenizer and head, write them into `out`, return the last losses.
+
+    Training goes on from the checkpoint `start`, where there is one, whose sizes then count. Raises
+    CheckpointError as Words.load.
+    """
     torch.manual_seed(config.seed)
+    if start is not None:
+        words = Words.load(start)
+        return _trained(words.encoder, words.head, words.known, config, out, on_step)
     sample = _sample(config)
     tokenizer = _train_tokenizer(sample, config.merges)
-    tokenizer.save_pretrained(out / "tokenizer")
     model = CLIPTextModelWithProjection(
         CLIPTextConfig(
             vocab_size=len(tokenizer),
@@ -81,9 +92,23 @@ def train_text(config: TextTraining, out: Path, on_step: OnStep | None = None) -
     )
     encoder = TextEncoder(model, tokenizer, "projection", config.joint, tokenizer.model_max_length)
     head = Head(config.joint, config.joint)
-    losses = _fit(encoder, head, [*model.parameters(), *head.parameters()], config, on_step)
-    model.half().save_pretrained(out / "text_encoder")
-    head.save(out / "head", vocabulary(sample), ".")
+    return _trained(encoder, head, vocabulary(sample), config, out, on_step)
+
+
+def _trained(
+    encoder: TextEncoder,
+    head: Head,
+    known: frozenset[str],
+    config: TextTraining,
+    out: Path,
+    on_step: OnStep | None,
+) -> dict[str, float]:
+    """Train encoder and head together and write both into `out`."""
+    losses = _fit(encoder, head, [*encoder.model.parameters(), *head.parameters()], config, on_step)
+    model: Any = encoder.model.half()
+    model.save_pretrained(out / "text_encoder")
+    encoder.tokenizer.save_pretrained(out / "tokenizer")
+    head.save(out / "head", known, ".")
     return losses
 
 
@@ -210,11 +235,12 @@ def decoding_loss(decoded: Tensor, stages: Tensor) -> Tensor:
 def _batches(config: TextTraining) -> Iterator[tuple[list[str], Tensor]]:
     """Batches without end, each of prompts about equally long, which spares padding.
 
-    Words come before sentences: the first third is all single clauses, which then become fewer.
+    Words come before sentences: the first `words_first` is all single clauses, which then become fewer.
     """
     grammar = Grammar(config.seed + 2)
     for pooled in count():
-        simple = max(0.0, min(1.0, 1.5 - 1.5 * pooled * _POOL / config.steps))
+        done = pooled * _POOL / config.steps
+        simple = min(1.0, (1.0 - done) / (1.0 - config.words_first))
         drawn = [grammar.prompt(simple) for _ in range(_POOL * config.batch)]
         pool = sorted(drawn, key=lambda prompt: len(prompt[0]))
         starts = list(range(0, len(pool), config.batch))

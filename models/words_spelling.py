@@ -9,13 +9,13 @@ SHORTEST = 4
 def closest_word(word: str, known: Iterable[str]) -> str | None:
     """The known word that `word` is a slip or an ending away from, or None.
 
-    One slip (a letter missing, added, changed, or two swapped) is forgiven, two from seven letters on. Longer
+    One slip (a letter missing, added, changed, or two swapped) is forgiven, two from eight letters on. Longer
     words may also share a stem of five letters and differ in a short ending, as `smilingly` and `smiling` do.
     The first letter must be right.
     """
     if len(word) < SHORTEST:
         return None
-    slips = 1 if len(word) < 7 else 2
+    slips = 1 if len(word) < 8 else 2
     candidates = [
         (distance, abs(len(other) - len(word)), other)
         for other in known
