@@ -199,6 +199,32 @@ def evaluate_identity(
     _report(run(head, corpus_folder, people=people, autoencoder_minutes=autoencoder_minutes), json_path)
 
 
+@app.command("express")
+def express(
+    prompt: Annotated[str, typer.Argument(help="What the face should show, in your words.")],
+    text: Annotated[Path, typer.Option(help="Folder of the text checkpoint.")] = CHECKPOINT.parent / "text",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say which units a description means, and which of its words are unknown."""
+    from .expression import UNIT_NAMES
+    from .words import express as run
+
+    found = run(prompt, text)
+    stage = {
+        name: round(float(weight), 4)
+        for name, weight in zip(UNIT_NAMES, found.stage, strict=True)
+        if weight > 0.005
+    }
+    if as_json:
+        result = {"stage": stage, "unknown_words": found.unknown_words, "read_as": dict(found.read_as)}
+        typer.echo(json.dumps(result))
+        return
+    for name, weight in found.closest.items():
+        typer.echo(f"{name} {weight:.2f}")
+    if found.unknown_words:
+        typer.echo(f"Not known: {', '.join(found.unknown_words)}", err=True)
+
+
 @app.command("bench")
 def bench(
     checkpoint: Checkpoint = CHECKPOINT,
