@@ -69,8 +69,8 @@ def diagnose(template: Template, target: Target, fit: Fit, score: Score, pose_va
 def mouth_angle(template: Template, target: Target, fit: Fit) -> float:
     """degrees, mean angle between normals of template and surface on the red of the lips.
 
-    Lips turn up and down there, and nothing else on a face does: where no mouth is, they disagree. Eyes have no
-    such mark: a smooth eyelid is a closed eye.
+    Lips turn up and down there, and nothing else on a face does: where no mouth is, they disagree. Eyes have
+    no such mark: a smooth eyelid is a closed eye.
     """
     head = template.head
     _, last = head.config["lip_contact_rings"]
