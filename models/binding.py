@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from .alignment import similarity_to
 from .binding_companions import Companions, classify, place_inner
@@ -315,7 +315,7 @@ def _fill(placed: Surface, unknown: NDArray[np.bool_], found: Companions) -> Int
     vertices = np.flatnonzero(unknown)
     if not len(known) or not len(vertices):
         return np.zeros((0, 2), np.int32)
-    distance, _ = cKDTree(placed.vertices[known]).query(
+    distance, _ = KDTree(placed.vertices[known]).query(
         placed.vertices[vertices], distance_upper_bound=FILL_REACH
     )
     found.rule[vertices[np.isfinite(distance)]] = Rule.FILL

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from .binding_correspondence import nearest_on
 from .binding_surface import Surface, vertex_normals
@@ -152,7 +152,7 @@ class _Mouth:
         )
         both = np.concatenate([self.upper, self.lower])
         self.low, self.high = both.min(axis=0) - MOUTH_MARGIN, both.max(axis=0) + MOUTH_MARGIN
-        self.upper_tree, self.lower_tree = cKDTree(self.upper), cKDTree(self.lower)
+        self.upper_tree, self.lower_tree = KDTree(self.upper), KDTree(self.lower)
 
     def holds(self, points: Doubles) -> bool:
         """Whether nearly all of a piece lies where teeth and tongue lie."""

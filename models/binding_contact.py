@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import splu
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from .binding_surface import vertex_normals
 from .head import Head
@@ -72,7 +72,7 @@ class ContactKeeper:
     @cached_property
     def _spread(self) -> tuple[Longs, Doubles]:
         """Skin round the handles, and its smoothest response (R, H) to displacements of the handles."""
-        distance, _ = cKDTree(self.skin[self.handles]).query(self.skin)
+        distance, _ = KDTree(self.skin[self.handles]).query(self.skin)
         region = np.setdiff1d(np.flatnonzero(distance < REACH), self.handles)
         laplacian = graph_laplacian(self.triangles, len(self.skin)).astype(np.float64)
         energy = (laplacian.T @ laplacian).tocsr()[region]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from .binding_surface import Surface, closest_barycentric, triangle_areas, unit, vertex_normals
 from .binding_template import Template
@@ -61,7 +61,7 @@ def nearest_on(
     inner = np.einsum("sk,tki->tsi", _SPLIT, corners[splits]).reshape(-1, 3)
     of = np.concatenate([np.arange(len(triangles)), np.repeat(splits, len(_SPLIT))])
     centres = np.concatenate([corners.mean(axis=1), inner])
-    tree = cKDTree(np.hstack([centres, normal_mm * flat[of]]))
+    tree = KDTree(np.hstack([centres, normal_mm * flat[of]]))
     _, near = tree.query(np.hstack([points, normal_mm * facing]), k=NEIGHBOURS)
     candidates = of[near]
     best = np.full(len(points), np.inf)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from .binding_fit import Fit, Score, Target
 from .binding_surface import vertex_normals
@@ -77,6 +77,6 @@ def mouth_angle(template: Template, target: Target, fit: Fit) -> float:
     red = np.unique(head.mouth_rings[last + 1 : last + 4])
     placed = fit.place(fit.shape)
     normals = vertex_normals(placed, template.triangles)[red]
-    _, nearest = cKDTree(target.points).query(placed[red])
+    _, nearest = KDTree(target.points).query(placed[red])
     cosine = np.einsum("ni,ni->n", normals, target.normals[nearest])
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean())

@@ -5,13 +5,16 @@ the model's Gaussian prior: the statistical half of binding. The surface is give
 place; what is still wrong with its pose and scale is solved for as well.
 """
 
+# The stubs of scipy and fast_simplification know less than they take; arrays read from files are untyped.
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportCallIssue=false
+# pyright: reportOptionalMemberAccess=false
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from .binding_surface import unit, vertex_normals
 from .binding_template import Template
@@ -99,11 +102,11 @@ def fit_identity(template: Template, target: Target, schedule: Schedule, seed: i
         if step % 4 == 0:
             vertex_normal = vertex_normals(fit.shape, template.triangles)
             if tree is None or abs(tree_weight / normal_weight - 1) > 0.1:
-                tree, tree_weight = cKDTree(np.hstack([points, normal_weight * normals])), normal_weight
+                tree, tree_weight = KDTree(np.hstack([points, normal_weight * normals])), normal_weight
         placed, turned = fit.place(fit.shape[visible]), vertex_normal[visible] @ fit.rotation.T
         of = np.searchsorted(visible, chosen)
         _, there = tree.query(np.hstack([placed[of], tree_weight * turned[of]]))
-        back = cKDTree(np.hstack([placed, tree_weight * turned]))
+        back = KDTree(np.hstack([placed, tree_weight * turned]))
         _, here = back.query(np.hstack([points[asked], tree_weight * normals[asked]]))
         source = np.concatenate([of, here])
         found = np.concatenate([there, asked])
@@ -229,12 +232,12 @@ def score(template: Template, target: Target, fit: Fit, within: float = 3.0) -> 
     normals = vertex_normals(placed, template.triangles)[narrow]
     if not len(target.points):
         return Score(0.0, 90.0, 9.0)
-    tree = cKDTree(np.hstack([target.points, 10.0 * target.normals]))
+    tree = KDTree(np.hstack([target.points, 10.0 * target.normals]))
     _, nearest = tree.query(np.hstack([placed[narrow], 10.0 * unit(normals)]))
     distance = np.linalg.norm(target.points[nearest] - placed[narrow], axis=1)
     agree = np.einsum("ni,ni->n", normals, target.normals[nearest])
     match = float(((distance < within * fit.scale) & (agree > 0.7)).mean())
-    _, closest = cKDTree(target.points).query(placed[narrow])
+    _, closest = KDTree(target.points).query(placed[narrow])
     cosine = np.einsum("ni,ni->n", normals, target.normals[closest])
     angle = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean())
     return Score(match, angle, float(np.sqrt(np.mean(fit.coefficients[:40] ** 2))))

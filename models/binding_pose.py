@@ -7,6 +7,11 @@ Candidates are ranked by distance and normals, refined by similarity ICP, and th
 the identity model, which alone tells a face from its back or its chin from its brow.
 """
 
+# The stubs of scipy and fast_simplification know less than they take; arrays read from files are untyped.
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportCallIssue=false
+# pyright: reportOptionalMemberAccess=false
+# A query of many points returns arrays of indices, whatever the stub of KDTree says.
+# pyright: reportIndexIssue=false, reportReturnType=false
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -15,7 +20,7 @@ from itertools import permutations, product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from .binding_fit import SHORT, Fit, Score, Target, fit_identity, score
@@ -202,7 +207,7 @@ class _Search:
         self.centre = points.mean(axis=0)
         self.size = float(np.sqrt(np.mean(np.sum((points - self.centre) ** 2, axis=1))))
         self.points, self.normals = (points - self.centre) / self.size, normals
-        self.tree = cKDTree(self.points)
+        self.tree = KDTree(self.points)
         self.seed = seed
         visible = template.vertices[template.outside]
         self.radius = float(np.sqrt(np.mean(np.sum((visible - visible.mean(axis=0)) ** 2, axis=1))))

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import splu
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from .binding_fit import BOX_MARGIN, Target
 from .binding_surface import vertex_normals
@@ -63,7 +63,7 @@ def register(
             pair[0] * (pair[1] / pair[0]) ** progress for pair in (plan.alpha, plan.sigma, plan.normal_weight)
         )
         if tree is None or abs(tree_weight / weight - 1) > 0.15:
-            tree, tree_weight = cKDTree(np.hstack([points, weight * normals])), weight
+            tree, tree_weight = KDTree(np.hstack([points, weight * normals])), weight
         bent = shape + displacement
         normal = vertex_normals(bent, template.triangles)[asked]
         _, nearest = tree.query(np.hstack([bent[asked], tree_weight * normal]))

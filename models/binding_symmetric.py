@@ -1,10 +1,12 @@
 """A head that is symmetric gets a symmetric binding: the template's midplane is put on the mesh's own."""
 
+# A query of many points returns arrays of indices, whatever the stub of KDTree says.
+# pyright: reportIndexIssue=false, reportReturnType=false
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from .binding_pose import Pose
 from .binding_surface import Surface
@@ -29,7 +31,7 @@ def make_symmetric(template: Template, surface: Surface, pose: Pose, fitted: Dou
     points = points[surface.used & ((points > low) & (points < high)).all(axis=1)]
     if len(points) < 100:
         return pose, fitted
-    tree = cKDTree(points)
+    tree = KDTree(points)
     normal, offset = np.array([1.0, 0.0, 0.0]), 0.0
     for _ in range(20):
         mirrored = points - 2 * (points @ normal - offset)[:, None] * normal

@@ -1,12 +1,14 @@
 """Planes of near symmetry of a sampled surface."""
 
+# A query of many points returns arrays of indices, whatever the stub of KDTree says.
+# pyright: reportIndexIssue=false, reportReturnType=false
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from .binding_visibility import sphere
 
@@ -37,7 +39,7 @@ def symmetry_planes(points: Doubles, normals: Doubles, most: int = 3) -> list[Pl
     """The planes that best mirror points with normals (N, 3) onto themselves, best first."""
     some = slice(None, None, max(1, len(points) // 400))
     p, n = points[some], normals[some]
-    tree = cKDTree(np.hstack([points, 0.3 * normals]))
+    tree = KDTree(np.hstack([points, 0.3 * normals]))
     candidates = [(_mismatch(tree, p, n, d, points.mean(axis=0))[0], d) for d in _half_sphere()]
     candidates.sort(key=lambda pair: pair[0])
     refined = [_refine(tree, points, p, n, d) for _, d in candidates[:REFINED]]
@@ -54,7 +56,7 @@ def _half_sphere() -> Doubles:
 
 
 def _mismatch(
-    tree: cKDTree, points: Doubles, normals: Doubles, direction: Doubles, centre: Doubles
+    tree: KDTree, points: Doubles, normals: Doubles, direction: Doubles, centre: Doubles
 ) -> tuple[float, NDArray[np.int64], NDArray[np.bool_]]:
     """Mean distance, in position and normal, of the better mirrored points to the surface."""
     mirror = np.eye(3) - 2 * np.outer(direction, direction)
@@ -63,7 +65,7 @@ def _mismatch(
     return float(distance[keep].mean()), nearest, keep
 
 
-def _refine(tree: cKDTree, surface: Doubles, points: Doubles, normals: Doubles, direction: Doubles) -> Plane:
+def _refine(tree: KDTree, surface: Doubles, points: Doubles, normals: Doubles, direction: Doubles) -> Plane:
     """Iterated closest points for a reflection: its normal spans the least of sum (p - c)(q - c)'."""
     centre = surface.mean(axis=0)
     for _ in range(12):

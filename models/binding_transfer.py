@@ -6,12 +6,16 @@ nearest place whatever it faces. Skin without a match is filled in by a harmonic
 Eyeballs turn, teeth and tongue go with the jaw, both rigidly.
 """
 
+# The stubs of scipy and fast_simplification know less than they take; arrays read from files are untyped.
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportCallIssue=false
+# pyright: reportOptionalMemberAccess=false
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -100,12 +104,12 @@ class Attachment:
     pivots: Floats  # (2, 3) centres that eyes turn about, left and right
     edges: Ints  # (E, 2) undirected, those that touch a filled vertex
 
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """Its fields by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Attachment:
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Attachment:
         """The inverse of ``arrays``. Raises KeyError when one is missing."""
         return cls(**{field.name: arrays[field.name] for field in fields(cls)})
 

@@ -3,6 +3,11 @@
 Rows are dictionaries with a ``figure`` and its values; lengths in mm. Counts are in ``settings``.
 """
 
+# The stubs of scipy and fast_simplification know less than they take; arrays read from files are untyped.
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportCallIssue=false
+# pyright: reportOptionalMemberAccess=false
+# A query of many points returns arrays of indices, whatever the stub of KDTree says.
+# pyright: reportIndexIssue=false, reportReturnType=false
 from __future__ import annotations
 
 import time
@@ -15,7 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import splu
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from .alignment import similarity_to
 from .binding import POSE_SAMPLES, Binding, attach, bind
@@ -248,7 +253,7 @@ def _wrong(
     if unit not in names:
         return float("nan")
     index = names.index(unit)
-    distance, _ = cKDTree(border).query(rest)
+    distance, _ = KDTree(border).query(rest)
     near = distance < reach
     off = np.linalg.norm(ours[index] - true[index], axis=1)[near]
     return float(100 * (off > 0.5 * np.linalg.norm(true[index], axis=1).max()).mean())
@@ -354,7 +359,7 @@ def _resolution(head: Head, heads: Mapping[str, tuple[Floats, Ints]]) -> Iterato
                 yield {"figure": "resolution", "head": name, "triangles": label, "refused": str(error)}
                 continue
             theirs = other.transfer(head.expression_basis, signal, keep_contact=False)
-            gap, nearest = cKDTree(np.asarray(points)).query(vertices)
+            gap, nearest = KDTree(np.asarray(points)).query(vertices)
             same = (gap * binding.attachment.mm_per_unit < 1.0) & (binding.rule == Rule.SKIN)
             difference = np.linalg.norm(ours[:, same] - theirs[:, nearest[same]], axis=2)
             moving = np.linalg.norm(ours[:, same], axis=2) * binding.attachment.mm_per_unit > 0.5
@@ -420,7 +425,7 @@ def _crossings(head: Head, ict: ICT, heads: Mapping[str, tuple[Floats, Ints]]) -
         keeper = ContactKeeper(head, binding.neutral_vertices[: head.skin_vertices].astype(np.float64))
         skin = binding.rule == Rule.SKIN
         points = binding.pose.to_model(vertices[skin].astype(np.float64))
-        gap, nearest = cKDTree(points).query(keeper.skin[keeper.pairs])
+        gap, nearest = KDTree(points).query(keeper.skin[keeper.pairs])
         usable = np.flatnonzero((gap < 2.5).all(axis=1) & (nearest[:, 0] != nearest[:, 1]))
         row: Row = {"figure": "crossings", "head": name, "pairs": len(usable)}
         upper, lower = nearest[usable].T

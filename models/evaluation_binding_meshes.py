@@ -1,5 +1,8 @@
 """Meshes to judge binding by: people in other topologies with known truth, bodies, things without a face."""
 
+# The stubs of scipy and fast_simplification know less than they take; arrays read from files are untyped.
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportCallIssue=false
+# pyright: reportOptionalMemberAccess=false
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -4,6 +4,9 @@ The loss is CLIP's (Radford et al., 2021, section 2.3) between prompts and the s
 the stage decoded from a prompt is from the one meant. The tokenizer is of CLIP's kind, with its own merges.
 """
 
+# The stubs of transformers and tokenizers know less than they take.
+# pyright: reportArgumentType=false
+
 import json
 import math
 from collections.abc import Callable, Iterator
