@@ -35,7 +35,7 @@ check: $(READY)
 	$(BIN)/pyright
 
 test-blender: $(READY) .venv-$(VERSION)/ready  ## the Blender tests on another Blender: VERSION=4.2 or 5.0
-	.venv-$(VERSION)/bin/python -m pytest tests/blender
+	timeout 1800 .venv-$(VERSION)/bin/python -m pytest tests/blender
 
 zip: $(READY)  ## build/dimple.zip, built and validated by Blender's own tool
 	mkdir -p build
