@@ -106,7 +106,8 @@ def disguises(vertices: Floats, triangles: Ints, seed: int) -> Iterator[Disguise
     upright, z_up = np.eye(3), Rotation.from_euler("x", 90, degrees=True).as_matrix()
     anyhow = Rotation.random(random_state=seed).as_matrix()
     mirrored = vertices * np.array([-1, 1, 1], np.float32)
-    noisy = vertices + random.normal(0, 1 / 3**0.5, vertices.shape).astype(np.float32)
+    millimetre = np.ptp(vertices, axis=0).max() / 300  # a head with its neck, in whatever units
+    noisy = vertices + random.normal(0, millimetre / 3**0.5, vertices.shape).astype(np.float32)
     for name, points, faces, turn in (
         ("upright", vertices, triangles, upright),
         ("Z up", vertices, triangles, z_up),
