@@ -33,7 +33,9 @@ def traces():
 
 def children():
     """Command lines of this process's workers."""
-    listed = subprocess.run(["ps", "-ww", "-eo", "ppid=,args="], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["ps", "-ww", "-eo", "ppid=,args="], capture_output=True, text=True, check=True
+    ).stdout
     rows = [line.split(maxsplit=1) for line in listed.splitlines()]
     return [args for parent, args in rows if parent == str(os.getpid()) and "fake_worker.py" in args]
 
