@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from .command_line import (
+    CACHE,
+    CHECKPOINT,
+    CHECKPOINTS,
+    DEFAULT_ICT,
+    Checkpoint,
+    Corpus,
+    Ict,
+    Json,
+    Seed,
+    progress_bar,
+    report,
+    truth_of,
+)
 from .errors import CheckpointError, InputError
-
-if TYPE_CHECKING:
-    from .ground_truth import SyntheticPeople
-
-CHECKPOINT = Path(__file__).parent / "checkpoints" / "animate-me"
-CACHE = Path("cache/corpus")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 corpus = typer.Typer(no_args_is_help=True, help="Make the head and the 4D corpus.")
@@ -28,12 +34,6 @@ evaluate = typer.Typer(no_args_is_help=True, help="Measure a checkpoint on peopl
 app.add_typer(corpus, name="corpus")
 app.add_typer(train, name="train")
 app.add_typer(evaluate, name="evaluate")
-
-Ict = Annotated[Path, typer.Option(help="ICT-FaceKit: a folder of its arrays, or a clone of its repository.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the result here; otherwise it is printed.")]
-Checkpoint = Annotated[Path, typer.Option(help="Checkpoint folder.")]
-Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
-DEFAULT_ICT = Path("../shared/data/ict-facekit")
 
 
 @corpus.command("template")
@@ -52,7 +52,7 @@ def corpus_template(
     skin = build_skin(source)
     skin.save(work)
     build(work, ict, ict / "LICENSE", out)
-    _report(figures(skin, source), None)
+    report(figures(skin, source), None)
 
 
 @corpus.command("build")
@@ -103,7 +103,7 @@ def corpus_check(
     from .corpus.ict import ICT
 
     model = FaceModel(Skin.of_head(head), ICT.load(ict))
-    _report(check(model, people, frames), json_path)
+    report(check(model, people, frames), json_path)
     if pictures is not None:
         draw_sheets(model, pictures)
 
@@ -126,7 +126,7 @@ def corpus_read(
 
     if scaling not in ("global", "local"):
         raise InputError("Scaling is either global or local.")
-    with _bar("sequence") as show:
+    with progress_bar("sequence") as show:
         found = read_sequences(
             folder, frames=frames, scaling=scaling, template=template, seed=seed, on_sequence=show
         )
@@ -144,16 +144,14 @@ def train_animate_me(
     from .training import TrainingConfig
     from .training import train_animate_me as run
 
-    _report(run(TrainingConfig.read(config), dry_run=dry_run), None)
+    report(run(TrainingConfig.read(config), dry_run=dry_run), None)
 
 
 @evaluate.command("animate-me")
 def evaluate_animate_me(
     checkpoint: Checkpoint = CHECKPOINT,
     ict: Ict = DEFAULT_ICT,
-    corpus_folder: Annotated[
-        Path, typer.Option("--corpus", help="The frames the model was trained on.")
-    ] = CACHE,
+    corpus_folder: Corpus = CACHE,
     people: Annotated[int, typer.Option(help="Test people.")] = 12,
     people_per_label: Annotated[int, typer.Option(help="Of them, how many perform each label.")] = 2,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -167,8 +165,8 @@ def evaluate_animate_me(
     from .evaluation import evaluate_animate_me as run
     from .late_start import compare_late_starts
 
-    truth = _truth(checkpoint, ict, corpus_folder)
-    with _bar("request") as show:
+    truth = truth_of(checkpoint, ict, corpus_folder)
+    with progress_bar("request") as show:
         if late_starts:
             result = compare_late_starts(checkpoint, truth, people=people, device=device, on_request=show)
         else:
@@ -180,15 +178,13 @@ def evaluate_animate_me(
                 device=device,
                 on_request=show,
             )
-    _report(result, json_path)
+    report(result, json_path)
 
 
 @evaluate.command("identity")
 def evaluate_identity(
     head: Annotated[Path, typer.Option(help="Folder of the Dimple head.")] = CHECKPOINT / "head",
-    corpus_folder: Annotated[
-        Path, typer.Option("--corpus", help="The frames the model was trained on.")
-    ] = CACHE,
+    corpus_folder: Corpus = CACHE,
     people: Annotated[int, typer.Option(help="New people to draw.")] = 100,
     autoencoder_minutes: Annotated[float, typer.Option(help="Train a learned prior to compare with.")] = 0.0,
     json_path: Json = None,
@@ -196,13 +192,13 @@ def evaluate_identity(
     """How new and how various the new people are, beside the training people and true test people."""
     from .evaluation_identity import evaluate_identity as run
 
-    _report(run(head, corpus_folder, people=people, autoencoder_minutes=autoencoder_minutes), json_path)
+    report(run(head, corpus_folder, people=people, autoencoder_minutes=autoencoder_minutes), json_path)
 
 
 @app.command("express")
 def express(
     prompt: Annotated[str, typer.Argument(help="What the face should show, in your words.")],
-    text: Annotated[Path, typer.Option(help="Folder of the text checkpoint.")] = CHECKPOINT.parent / "text",
+    text: Annotated[Path, typer.Option(help="Folder of the text checkpoint.")] = CHECKPOINTS / "text",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say which units a description means, and which of its words are unknown."""
@@ -238,32 +234,7 @@ def bench(
     from .bench import bench as run
 
     known = (corpus_folder / "corpus.json").is_file()
-    _report(run(checkpoint, _truth(checkpoint, ict, corpus_folder) if known else None), json_path)
-
-
-def _truth(checkpoint: Path, ict: Path, corpus_folder: Path) -> SyntheticPeople:
-    """The test people of the corpus."""
-    from .corpus.face_model import FaceModel, Skin
-    from .corpus.frames import IntensityScale
-    from .corpus.ict import ICT
-    from .ground_truth import SyntheticPeople
-
-    model = FaceModel(Skin.of_head(checkpoint / "head"), ICT.load(ict))
-    return SyntheticPeople(model, IntensityScale.load(corpus_folder))
-
-
-@contextmanager
-def _bar(unit: str) -> Generator[Callable[[int, int], None]]:
-    """A progress bar as a callback of (done, all)."""
-    from tqdm import tqdm
-
-    with tqdm(unit=unit) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show
+    report(run(checkpoint, truth_of(checkpoint, ict, corpus_folder) if known else None), json_path)
 
 
 def main() -> None:
@@ -273,14 +244,6 @@ def main() -> None:
     except (InputError, CheckpointError) as error:
         typer.echo(str(error), err=True)
         sys.exit(2)
-
-
-def _report(result: Any, path: Path | None) -> None:
-    text = json.dumps(result, indent=1, default=float)
-    if path is None:
-        typer.echo(text)
-    else:
-        path.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
