@@ -3,7 +3,7 @@
 They come from a profile (`expression.expression_signal`), from weights the artist keyframed
 (`checked_signal`), from a captured take (`live_link.read_live_link`) or from moments at which the face has
 reached an expression (`signal_of_moments`). They add up (`add_signals`), can be held back on one side
-(`weigh_sides`), and can be given the stillness and the blinks of living people (`bring_to_life`).
+(`weigh_sides`), and can be given the unrest and the blinks of living people (`micro_motion`).
 """
 
 from collections.abc import Sequence
@@ -14,28 +14,13 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .corpus.performance import MIDDLE_SHARE, WAVES
-from .corpus.timing import (
-    BLINK_AMPLITUDE,
-    BLINK_SECONDS,
-    BLINKS_PER_SECOND,
-    GROUP_OF_UNIT,
-    GROUPS,
-    HIGH_BAND_SHARE,
-    MICRO_MOTION,
-    log_onsets,
-)
 from .errors import InputError
-from .expression import MAX_WEIGHT, PAIRS, UNIT_INDEX, UNIT_NAMES, minimum_jerk
+from .expression import MAX_WEIGHT, UNIT_NAMES, minimum_jerk
 from .presets import Mixtures, preset_stage
+from .timing import GROUP_OF_UNIT, MIDDLE_SHARE, log_onsets
 from .units import SIDES, contradictions
 
 Signal = NDArray[np.float32]
-
-_LIDS = [UNIT_INDEX[unit] for unit in PAIRS["eyeBlink"]]
-_CLOSING, _OPENING = (seconds / MIDDLE_SHARE for seconds in BLINK_SECONDS)  # the whole of each motion
-_BLINK_REST = 0.5
-"""Our choice: seconds from the end of one blink to the earliest start of the next."""
 
 
 @dataclass(frozen=True)
@@ -122,28 +107,6 @@ def weigh_sides(signal: Signal, left: float = 1.0, right: float = 1.0) -> Signal
     return signal * factors.astype(np.float32)
 
 
-def bring_to_life(
-    signal: Signal, frame_rate: float, seed: int, *, micro_motion: bool = True, blinks: bool = True
-) -> Signal:
-    """A signal (K, 57) with the unrest of held muscles and with blinks, as captured (`corpus.timing`).
-
-    Micro-motion is a share of a unit's weight, above 3 Hz, in step within a group of units; a face at rest
-    stays at rest. Blinks come at random, at the captured rate, and close the lids at least as far as the
-    signal does. The same seed gives the same life. Raises InputError as checked_signal.
-    """
-    signal = checked_signal(signal)
-    if not isfinite(frame_rate) or frame_rate <= 0.0:
-        raise InputError(f"The frame rate must be a number above 0, not {frame_rate}.")
-    movement, lids = (np.random.default_rng((seed, stream)) for stream in (0, 1))
-    time = np.arange(len(signal)) / frame_rate
-    alive = signal.astype(np.float64)
-    if micro_motion:
-        alive *= 1.0 + _micro_motion(time, frame_rate, movement)
-    if blinks:
-        alive[:, _LIDS] = np.maximum(alive[:, _LIDS], _blinks(time, lids)[:, None])
-    return np.clip(alive, 0.0, MAX_WEIGHT).astype(np.float32)
-
-
 def remarks(signal: Signal) -> tuple[str, ...]:
     """What an artist should know of a signal (K, 57) that is allowed all the same, a sentence each."""
     said: list[str] = []
@@ -181,30 +144,3 @@ def _durations(transition: float | None) -> NDArray[np.float64]:
     if not isfinite(transition) or transition < 0.0:
         raise InputError(f"A transition takes a number of seconds from 0 up, not {transition}.")
     return np.full(len(UNIT_NAMES), transition)
-
-
-def _micro_motion(
-    time: NDArray[np.float64], frame_rate: float, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Shares (K, 57) of the weight: one wave from each band per group of units, without what frames miss."""
-    low, high = np.log(WAVES).T
-    hertz = np.exp(rng.uniform(low, high, (len(GROUPS), len(WAVES))))
-    phase = rng.uniform(0.0, 2.0 * np.pi, hertz.shape)
-    energy = np.where(low >= np.log(8.0), HIGH_BAND_SHARE, 1.0 - HIGH_BAND_SHARE)
-    amplitude = MICRO_MOTION[:, None] * np.sqrt(energy) * (hertz < frame_rate / 2.0)
-    waves = np.sin(2.0 * np.pi * hertz * time[:, None, None] + phase)  # (K, G, W)
-    return np.einsum("gw,kgw->kg", amplitude, waves)[:, GROUP_OF_UNIT]
-
-
-def _blinks(time: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """How far blinks close the lids (K,): exponential pauses whose mean gives the captured rate."""
-    lids = np.zeros(len(time))
-    length = _CLOSING + _OPENING
-    pause = 1.0 / BLINKS_PER_SECOND - length - _BLINK_REST
-    start = rng.exponential(1.0 / BLINKS_PER_SECOND)
-    while len(time) and start + length < time[-1]:
-        since = time - start
-        shape = np.minimum(minimum_jerk(since / _CLOSING), minimum_jerk((length - since) / _OPENING))
-        lids = np.maximum(lids, rng.triangular(*BLINK_AMPLITUDE) * shape)
-        start += length + _BLINK_REST + rng.exponential(pause)
-    return lids

@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from ..errors import InputError
 from ..expression import ARKIT_UNITS, DIRECTIONS, PAIRS, UNIT_INDEX, UNIT_NAMES, minimum_jerk
-from .timing import (
+from ..timing import (
     ASYMMETRY,
     BLINK_AMPLITUDE,
     BLINK_SECONDS,
@@ -25,6 +25,8 @@ from .timing import (
     HIGH_BAND_SHARE,
     LAG_SECONDS,
     MICRO_MOTION,
+    MIDDLE_SHARE,
+    WAVES,
     log_onsets,
 )
 
@@ -32,10 +34,6 @@ FRAMES = 40
 """Frames of one performance, neutral to apex (AnimateMe section 4.1)."""
 ONE_TEMPO = 0.8
 """Our choice: how much of the variance of log duration the groups of one performance have in common."""
-MIDDLE_SHARE = 0.5067
-"""Share of a minimum-jerk motion's time spent between 10 and 90 % of its way."""
-WAVES = ((3.0, 8.0), (3.0, 8.0), (8.0, 30.0), (8.0, 30.0))
-"""Hz. Micro-motion is the sum of one sine drawn from each of these bands."""
 
 
 def _habit_of(unit: str) -> str:

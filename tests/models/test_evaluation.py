@@ -62,12 +62,13 @@ def test_evaluation_has_all_rows_and_is_json(trained: TinyRun, head: Head) -> No
             "transferred_blendshape",
         ),
         *("true_mean", "true_other", "ours", "ours_mean3", "ours_full_chain", "ours_late"),
-        "ours_paper_sampler",
+        *("ours_micro_motion", "ours_paper_sampler"),
     }
     for row in rows.values():
         assert row["specificity_mm"] == pytest.approx(np.mean(row["specificity_mm_per_frame"]), abs=2e-4)
     assert len(rows["ours"]["specificity_mm_per_frame"]) == 40
     assert rows["zero"]["laplacian_ratio"] == 0
+    assert rows["ours_micro_motion"]["acceleration_ratio"] > rows["ours"]["acceleration_ratio"]
     assert rows["additive"]["residual_ratio"] == 0
     assert rows["ours_full_chain"]["residual_ratio"] == pytest.approx(1)
     assert rows["true_mean"]["specificity_mm"] < rows["true_other"]["specificity_mm"]

@@ -15,7 +15,9 @@ from models.corpus.performance import (
     local_intensity,
     take_windows,
 )
-from models.corpus.timing import (
+from models.errors import InputError
+from models.expression import LABELS, UNIT_INDEX, minimum_jerk, parse_expression
+from models.timing import (
     ASYMMETRY,
     BLINK_AMPLITUDE,
     BLINK_SECONDS,
@@ -23,8 +25,6 @@ from models.corpus.timing import (
     LAG_SECONDS,
     TIMINGS,
 )
-from models.errors import InputError
-from models.expression import LABELS, UNIT_INDEX, minimum_jerk, parse_expression
 
 SHARED = Path(os.environ.get("DIMPLE_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 CAPTURE = SHARED / "data/livelink-take-mit"

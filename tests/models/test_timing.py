@@ -10,7 +10,8 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, sosfiltfilt
 
-from models.corpus.timing import (
+from models.expression import UNIT_NAMES
+from models.timing import (
     ASYMMETRY,
     BLINK_AMPLITUDE,
     BLINK_SECONDS,
@@ -20,7 +21,6 @@ from models.corpus.timing import (
     TIMINGS,
     group_of,
 )
-from models.expression import UNIT_NAMES
 
 SHARED = Path(os.environ.get("DIMPLE_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 CAPTURE = SHARED / "data/livelink-take-mit"

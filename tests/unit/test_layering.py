@@ -123,6 +123,20 @@ def test_no_star_imports(path: Path) -> None:
             assert [alias.name for alias in node.names] != ["*"], f"line {node.lineno}"
 
 
+def test_what_the_worker_loads_is_in_the_extension() -> None:
+    """`models/corpus` is for training and stays out of the zip, so no job may need it."""
+    waiting, seen = ["bridge.jobs"], set[str]()
+    while waiting:
+        module = waiting.pop()
+        path = (ROOT / module.replace(".", "/")).with_suffix(".py")
+        if module in seen or not path.is_file():
+            continue
+        seen.add(module)
+        waiting.extend(imports_of(path.read_text(encoding="utf-8"), path))
+    assert {"models.animate_me", "models.library"} <= seen
+    assert [module for module in seen if module.startswith("models.corpus")] == []
+
+
 def test_the_extension_imports_nothing_before_it_is_registered() -> None:
     tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
     inside = {

@@ -1,21 +1,17 @@
-"""Signals from moments, captured takes and drawn weights, and the life put into them."""
+"""Signals from moments, captured takes and drawn weights."""
 
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from models.corpus.timing import BLINK_AMPLITUDE, BLINKS_PER_SECOND, MICRO_MOTION
 from models.errors import InputError
 from models.expression import ARKIT_UNITS, MAX_WEIGHT, UNIT_INDEX, UNIT_NAMES
 from models.live_link import read_live_link
 from models.signal import (
     Moment,
     add_signals,
-    bring_to_life,
     checked_signal,
     remarks,
     signal_of_moments,
@@ -227,45 +223,6 @@ def test_sides_are_scaled_apart_and_the_middle_follows_the_larger():
         assert weight == (0.25 if half else 0.5), name
     with pytest.raises(InputError, match="factors"):
         weigh_sides(signal, left=1.2)
-
-
-class TestLife:
-    def test_a_face_at_rest_stays_at_rest_without_blinks(self):
-        still = np.zeros((600, 57), np.float32)
-        assert bring_to_life(still, 30.0, 0, blinks=False).max() == 0.0
-
-    def test_a_held_unit_moves_as_much_as_captured(self):
-        held = np.ones((6000, 57), np.float32) * 0.5
-        shares = [bring_to_life(held, 100.0, seed, blinks=False)[:, JAW].std() / 0.5 for seed in range(8)]
-        # two waves of each band: RMS = share of the captured one
-        assert np.mean(shares) == pytest.approx(MICRO_MOTION[3], rel=0.05)
-
-    def test_blinks_come_at_the_captured_rate_and_depth(self):
-        life = bring_to_life(np.zeros((36_000, 57), np.float32), 60.0, 3, micro_motion=False)
-        lids = life[:, BLINK]
-        count = np.count_nonzero((lids[1:] > 0.0) & (lids[:-1] == 0.0))
-        assert count == pytest.approx(600 * BLINKS_PER_SECOND, rel=0.25)
-        assert BLINK_AMPLITUDE[0] / 2 < lids.max() <= BLINK_AMPLITUDE[2]
-        assert np.count_nonzero(life.any(axis=0)) == 2
-
-    def test_blinks_never_open_closed_lids(self):
-        closed = np.zeros((900, 57), np.float32)
-        closed[:, BLINK] = 1.0
-        np.testing.assert_array_equal(bring_to_life(closed, 30.0, 1, micro_motion=False)[:, BLINK], 1.0)
-
-    def test_a_seed_is_a_life_and_options_do_not_disturb_each_other(self):
-        held = np.full((300, 57), 0.4, np.float32)
-        one = bring_to_life(held, 30.0, 5)
-        np.testing.assert_array_equal(one, bring_to_life(held, 30.0, 5))
-        assert not np.array_equal(one, bring_to_life(held, 30.0, 6))
-        without_blinks = bring_to_life(held, 30.0, 5, blinks=False)
-        np.testing.assert_array_equal(one[:, JAW], without_blinks[:, JAW])
-
-    @given(seed=st.integers(0, 2**32), rate=st.sampled_from([12.0, 24.0, 29.97, 60.0]))
-    def test_life_stays_within_bounds(self, seed: int, rate: float):
-        life = bring_to_life(np.full((90, 57), 1.5, np.float32), rate, seed)
-        assert life.min() >= 0.0
-        assert life.max() <= MAX_WEIGHT
 
 
 def test_remarks_tell_of_exaggeration_and_contradiction():

@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from ..expression import UNIT_NAMES
+from .expression import UNIT_NAMES
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,11 @@ BLINK_SECONDS = (0.083, 0.117)
 """Medians of closing and of opening, from 10 to 90 %."""
 BLINK_AMPLITUDE = (0.230, 0.583, 0.811)
 """10th, 50th and 90th percentile."""
+
+MIDDLE_SHARE = 0.5067
+"""Share of a minimum-jerk motion's time spent between 10 and 90 % of its way."""
+WAVES = ((3.0, 8.0), (3.0, 8.0), (8.0, 30.0), (8.0, 30.0))
+"""Hz. Micro-motion is the sum of one sine drawn from each of these bands."""
 
 POOLED_EVENTS = 10
 """Our choice: so many events of its own count as much, for the timing of a group, as those of all groups
