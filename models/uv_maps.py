@@ -4,6 +4,10 @@ ExpDiff (section III-B) writes a mesh as an image, the position map, so that geo
 one kind. Every image of the project follows the convention of PNG files and of Blender's UV editor: **row 0
 is the top, v = 1**. The centre of texel (row r, column c) of an H x W image lies at
 u = (c + 0.5) / W, v = 1 - (r + 0.5) / H.
+
+A layout may show a window of the tile instead of all of it. Everything on the Dimple head that an expression
+changes lies in FACE_WINDOW, the middle quarter: there 256 texels are as fine (1 mm) as 512 on the whole tile,
+texel by texel. `paste` puts such a map back into a tile.
 """
 
 from __future__ import annotations
@@ -28,12 +32,19 @@ Ints = NDArray[np.int32]
 
 POSITION_SCALE = 64.0
 """mm that a position map writes as 1; the widest jaw of the corpus moves about 55."""
+TILE = (0.0, 0.0, 1.0, 1.0)
+FACE_WINDOW = (0.25, 0.1875, 0.75, 0.6875)
+"""u and v from, u and v to: the face of the Dimple head from the throat to the hairline, ear to ear."""
 GUTTER = 4
 """Texels round an island that continue its triangles, so that bilinear look-ups see no border."""
 REACH = 1.5
 """How far outside, in barycentric coordinates, a gutter may continue a triangle; further out it is held."""
 SMOOTHNESS = 1e-3
 """Weight of the umbrella operator in the read-back: decides only vertices that hardly any texel sees."""
+UNMOVED = 1e-7
+"""Weight of no motion at all, for vertices that lie outside the window and far from it."""
+BORDER = 0.04
+"""Share of a window's side over which `paste` blends."""
 PAIRS_AT_ONCE = 4_000_000
 """Pairs of triangle and texel tested together: bounds the memory of one step to some 200 MB."""
 
@@ -42,11 +53,15 @@ PAIRS_AT_ONCE = 4_000_000
 class UVLayout:
     """Where a mesh of V vertices lies in a square image of ``size`` texels. Built by `of_head` or `of_mesh`.
 
+    The image shows ``window`` (u0, v0, u1, v1) of the tile; the UVs here are those of the image itself, 0..1
+    inside the window.
+
     Every texel is a weighted sum of three vertices: its own triangle's, in a gutter the nearest triangle's
     continued, and beyond it what the nearest texel of the island shows.
     """
 
     size: int
+    window: tuple[float, float, float, float]
     vertex_count: int
     triangles: Ints  # (F, 3) into the vertices
     uv: Floats  # (U, 2)
@@ -56,20 +71,28 @@ class UVLayout:
     mask: NDArray[np.bool_]  # (H, W) texels whose centre lies on the mesh, without gutters
 
     @classmethod
-    def of_head(cls, head: Head, size: int) -> Self:
-        """The layout of the head's skin: vertices [0, head.skin_vertices)."""
+    def of_head(cls, head: Head, size: int, window: tuple[float, float, float, float] = TILE) -> Self:
+        """The layout of the head's skin, vertices [0, head.skin_vertices), on the tile or in FACE_WINDOW."""
         triangles = head.skin_triangles
         corners = uv_triangles(head.faces, head.uv_faces, triangles)
-        return cls.of_mesh(triangles, head.uv, corners, size, vertex_count=head.skin_vertices)
+        return cls.of_mesh(triangles, head.uv, corners, size, vertex_count=head.skin_vertices, window=window)
 
     @classmethod
     def of_mesh(
-        cls, triangles: Ints, uv: Floats, uv_triangles: Ints, size: int, *, vertex_count: int | None = None
+        cls,
+        triangles: Ints,
+        uv: Floats,
+        uv_triangles: Ints,
+        size: int,
+        *,
+        vertex_count: int | None = None,
+        window: tuple[float, float, float, float] = TILE,
     ) -> Self:
-        """The layout of any triangle mesh with UVs in the tile [0, 1].
+        """The layout of any triangle mesh with UVs (U, 2) in the tile [0, 1].
 
         Raises InputError when no triangle covers a texel, which is what a mesh that was never unwrapped does.
         """
+        uv = ((uv - window[:2]) / np.subtract(window[2:], window[:2])).astype(np.float32)
         corners = _texel_coordinates(uv, size)[uv_triangles]
         shown = np.full(size * size, -1, np.int32)
         for number, texels in _covered(corners, size):
@@ -91,9 +114,10 @@ class UVLayout:
         count = int(triangles.max()) + 1 if vertex_count is None else vertex_count
         return cls(
             size,
+            window,
             count,
             triangles.astype(np.int32),
-            uv.astype(np.float32),
+            uv,
             uv_triangles.astype(np.int32),
             triangle.astype(np.int32),
             exact.astype(np.float32),
@@ -113,6 +137,7 @@ class UVLayout:
     def read_back(self, image: NDArray[np.floating]) -> Floats:
         """(V, C) the values at vertices whose raster is closest to the map (H, W, C), in least squares.
 
+        Vertices that no texel sees continue their neighbours smoothly, towards zero far from all texels.
         Raises InputError for a map of another size.
         """
         if image.shape[:2] != self.mask.shape:
@@ -124,7 +149,7 @@ class UVLayout:
         return self._normal_equations.solve(right).astype(np.float32)
 
     def vertex_uv(self) -> Floats:
-        """(V, 2) one UV of each vertex: the first of them on a seam."""
+        """(V, 2) one UV of each vertex in this image: the first of them on a seam."""
         found = np.zeros((self.vertex_count, 2), np.float32)
         found[self.triangles[::-1].ravel()] = self.uv[self.uv_triangles[::-1].ravel()]
         return found
@@ -147,9 +172,7 @@ class UVLayout:
     def _normal_equations(self) -> SuperLU:
         rough = graph_laplacian(self.triangles, self.vertex_count).astype(np.float64)
         normal = self._inner_texels.T @ self._inner_texels + SMOOTHNESS * (rough.T @ rough)
-        # vertices that belong to no triangle are nobody's: they come back as zero
-        normal += sp.diags((np.asarray(normal.diagonal()) == 0.0).astype(np.float64))
-        return splu(sp.csc_matrix(normal))
+        return splu(sp.csc_matrix(normal + UNMOVED * sp.eye(self.vertex_count)))
 
 
 def position_map(layout: UVLayout, displacement: NDArray[np.floating]) -> Floats:
@@ -176,6 +199,52 @@ def sample(image: NDArray[np.floating], uv: NDArray[np.floating]) -> Floats:
     upper = image[top, left] * (1.0 - across) + image[top, right] * across
     lower = image[bottom, left] * (1.0 - across) + image[bottom, right] * across
     return (upper * (1.0 - down) + lower * down).astype(np.float32)
+
+
+def crop(
+    tile: NDArray[np.floating], window: tuple[float, float, float, float] = FACE_WINDOW
+) -> NDArray[np.floating]:
+    """The window of a tile (H, W, C), as a view. H and W are multiples of 16 for FACE_WINDOW.
+
+    Raises InputError when the window's borders do not lie between texels.
+    """
+    return tile[_window_slices(tile, window)]
+
+
+def paste(
+    tile: NDArray[np.floating],
+    image: NDArray[np.floating],
+    window: tuple[float, float, float, float] = FACE_WINDOW,
+) -> NDArray[np.floating]:
+    """A copy of the tile (H, W, C) that shows ``image`` (h, w, C) in the window, blended in at its border.
+
+    Raises InputError when the image is not of the window's size or the window does not lie between texels.
+    """
+    slices = _window_slices(tile, window)
+    old = tile[slices]
+    if old.shape[:2] != image.shape[:2]:
+        raise InputError(
+            f"The window has {old.shape[1]} x {old.shape[0]} texels, not {image.shape[1]} x {image.shape[0]}."
+        )
+    fades = []
+    for length in image.shape[:2]:
+        inside = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5
+        fades.append(np.clip(inside / (BORDER * length), 0.0, 1.0))
+    weight = (fades[0][:, None] * fades[1])[..., None]
+    whole = tile.copy()
+    whole[slices] = (old + weight * (image - old)).astype(tile.dtype)
+    return whole
+
+
+def _window_slices(tile: NDArray[Any], window: tuple[float, float, float, float]) -> tuple[slice, slice]:
+    height, width = tile.shape[:2]
+    edges = np.array(
+        [(1 - window[3]) * height, (1 - window[1]) * height, window[0] * width, window[2] * width]
+    )
+    if not np.allclose(edges, np.rint(edges)):
+        raise InputError(f"A map of {width} x {height} texels cannot be cut there; use a multiple of 16.")
+    top, bottom, left, right = np.rint(edges).astype(int)
+    return slice(top, bottom), slice(left, right)
 
 
 def uv_triangles(faces: Ints, uv_faces: Ints, triangles: Ints) -> Ints:

@@ -7,7 +7,17 @@ import torch
 from models.command_line import CHECKPOINT
 from models.errors import InputError
 from models.head import Head
-from models.uv_maps import POSITION_SCALE, UVLayout, displacement_of, position_map, sample, uv_triangles
+from models.uv_maps import (
+    FACE_WINDOW,
+    POSITION_SCALE,
+    UVLayout,
+    crop,
+    displacement_of,
+    paste,
+    position_map,
+    sample,
+    uv_triangles,
+)
 from models.uv_torch import UVRaster
 
 
@@ -131,3 +141,31 @@ def test_refusals(layout: UVLayout):
             np.array([[0, 1, 2, -1]], np.int32),
             np.array([[0, 1, 3]], np.int32),
         )
+
+
+def test_the_face_window_is_a_crop_of_the_tile(head: Head):
+    skin = head.neutral_vertices[: head.skin_vertices]
+    tile, window = UVLayout.of_head(head, 128), UVLayout.of_head(head, 64, FACE_WINDOW)
+    whole, part = tile.rasterise(skin), window.rasterise(skin)
+    assert np.allclose(crop(whole)[window.mask], part[window.mask], atol=1e-3)
+    pasted = paste(whole, part)
+    assert np.allclose(pasted[tile.mask], whole[tile.mask], atol=1e-3)
+    pasted = paste(np.zeros_like(whole), np.ones_like(part))
+    assert crop(pasted)[32, 32, 0] == 1
+    assert pasted.sum() < 64 * 64 * 3
+    assert crop(pasted)[0].max() < 0.2  # blended in
+    with pytest.raises(InputError, match="multiple of 16"):
+        crop(np.zeros((100, 100, 3)))
+    with pytest.raises(InputError, match="not 32 x 32"):
+        paste(whole, part[:32, :32])
+
+
+def test_the_window_gives_the_face_back_and_leaves_the_back_of_the_head_alone(head: Head):
+    layout = UVLayout.of_head(head, 256, FACE_WINDOW)
+    units = list(head.config["unit_names"])
+    moved = head.expression_basis[units.index("mouthSmileLeft"), : head.skin_vertices]
+    error = np.linalg.norm(displacement_of(layout, position_map(layout, moved)) - moved, axis=1)
+    seen = np.unique(layout.triangles[layout.texel_triangle[layout.mask]])
+    assert error[seen].mean() <= 0.002
+    behind = head.neutral_vertices[: head.skin_vertices, 2] < -20
+    assert error[behind].max() < 0.5
