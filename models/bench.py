@@ -78,10 +78,13 @@ def bench(checkpoint: Path, truth: GroundTruth | None = None, *, requests: int =
 def plain_spirals() -> Generator[None]:
     """Within: every spiral convolution gathers the whole batch at once and multiplies."""
 
-    def forward(self: SpiralConv, x: Tensor) -> Tensor:
+    def forward(
+        self: SpiralConv, x: Tensor, gain: Tensor | None = None, shift: Tensor | None = None
+    ) -> Tensor:
         indices: Tensor = self.indices  # type: ignore[assignment]
         gathered = torch.index_select(x, 1, indices.reshape(-1))
-        return self.linear(gathered.view(len(x), len(indices), -1))
+        features = self.linear(gathered.view(len(x), len(indices), -1))
+        return features if gain is None or shift is None else gain[:, None] * features + shift[:, None]
 
     ours = SpiralConv.forward
     SpiralConv.forward = forward

@@ -60,8 +60,9 @@ class GatedSpiral(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """x (B, V, C_in), context (B, C) -> (B, V, C_out)."""
-        gate, bias = self.condition(context)[:, None, :].chunk(2, dim=2)
-        return silu((1 + gate) * self.conv(x) + bias)
+        gate, bias = self.condition(context).chunk(2, dim=1)
+        features = self.conv(x, 1 + gate, bias)
+        return silu(features, inplace=not torch.is_grad_enabled())
 
 
 class IdentityEncoder(nn.Module):

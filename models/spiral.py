@@ -8,7 +8,7 @@ a buffer that stays in cache, and gathered again in the backward pass instead of
 
 from __future__ import annotations
 
-import warnings
+from typing import TypeAlias
 
 import scipy.sparse as scipy_sparse
 import torch
@@ -16,9 +16,14 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx
 
+Rows: TypeAlias = tuple[Tensor, Tensor, Tensor]
+
 
 class _BlockedSpiral(Function):
-    """y[v] = W [x[s_v1] .. x[s_vL]] + b, one sample of the batch after the other."""
+    """y[v] = gain * (W [x[s_v1] .. x[s_vL]] + b) + shift, one sample of the batch after the other.
+
+    Gain and shift go into weight and bias before the product: a layer's gate costs no pass over its features.
+    """
 
     @staticmethod
     def forward(
@@ -26,6 +31,8 @@ class _BlockedSpiral(Function):
         x: Tensor,
         weight: Tensor,
         bias: Tensor,
+        gain: Tensor,
+        shift: Tensor,
         indices: Tensor,
         readers: Tensor,
         starts: Tensor,
@@ -34,29 +41,35 @@ class _BlockedSpiral(Function):
         buffer = x.new_empty(vertices * length, x.shape[2])
         out = x.new_empty(x.shape[0], vertices, weight.shape[0])
         flat, transposed = indices.reshape(-1), weight.t()
-        for sample, result in zip(x, out, strict=True):
-            torch.index_select(sample, 0, flat, out=buffer)
-            torch.addmm(bias, buffer.view(vertices, -1), transposed, out=result)
-        ctx.save_for_backward(x, weight, indices, readers, starts)  # type: ignore[attr-defined]
+        biases = gain * bias + shift
+        for sample in range(len(x)):
+            torch.index_select(x[sample], 0, flat, out=buffer)
+            torch.addmm(biases[sample], buffer.view(vertices, -1), transposed * gain[sample], out=out[sample])
+        ctx.save_for_backward(x, weight, bias, gain, indices, readers, starts)  # type: ignore[attr-defined]
         return out
 
     @staticmethod
     def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, indices, readers, starts = ctx.saved_tensors  # type: ignore[attr-defined]
+        x, weight, bias, gain, indices, readers, starts = ctx.saved_tensors  # type: ignore[attr-defined]
         grad_out = gradients[0].contiguous()
         vertices, length = indices.shape
         flat = indices.reshape(-1)
         buffer = x.new_empty(vertices * length, x.shape[2])
         grad_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None  # type: ignore[attr-defined]
         grad_weight = torch.zeros_like(weight)
+        grad_shift = grad_out.sum(1)
+        grad_gain = grad_shift * bias
         for sample in range(len(x)):
             torch.index_select(x[sample], 0, flat, out=buffer)
-            grad_weight.addmm_(grad_out[sample].t(), buffer.view(vertices, -1))
+            of_product = grad_out[sample].t() @ buffer.view(vertices, -1)  # (C_out, L C_in)
+            grad_weight.addcmul_(of_product, gain[sample, :, None])
+            grad_gain[sample] += (of_product * weight).sum(1)
             if grad_x is not None:
-                torch.mm(grad_out[sample], weight, out=buffer.view(vertices, -1))
+                torch.mm(grad_out[sample], weight * gain[sample, :, None], out=buffer.view(vertices, -1))
                 # Every vertex sums the places that read it: a scatter without conflicts, so it is exact.
                 grad_x[sample] = nn.functional.embedding_bag(readers, buffer, starts, mode="sum")
-        return grad_x, grad_weight, grad_out.sum((0, 1)), None, None, None
+        grad_bias = (grad_shift * gain).sum(0)
+        return grad_x, grad_weight, grad_bias, grad_gain, grad_shift, None, None, None
 
 
 class SpiralConv(nn.Module):
@@ -72,25 +85,44 @@ class SpiralConv(nn.Module):
         counts = torch.bincount(flat, minlength=vertices)
         self.register_buffer("starts", torch.cumsum(counts, 0) - counts, persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, V, C_in); any device. On a GPU the gather is one kernel and memory is no concern."""
-        indices: Tensor = self.indices  # type: ignore[assignment]
-        if x.device.type != "cpu":
-            return self.linear(x[:, indices].flatten(2))
+    def forward(self, x: Tensor, gain: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+        """x (B, V, C_in); any device. Where given, times ``gain`` plus ``shift``, both (B, C_out)."""
         weight, bias = self.linear.weight, self.linear.bias
-        return _BlockedSpiral.apply(x.contiguous(), weight, bias, indices, self.readers, self.starts)  # type: ignore[no-any-return]
+        gain = x.new_ones(len(x), len(weight)) if gain is None else gain
+        shift = torch.zeros_like(gain) if shift is None else shift
+        indices: Tensor = self.indices  # type: ignore[assignment]
+        if x.device.type != "cpu":  # there the gather is one kernel and memory is no concern
+            return gain[:, None] * self.linear(x[:, indices].flatten(2)) + shift[:, None]
+        return _BlockedSpiral.apply(  # type: ignore[no-any-return]
+            x.contiguous(), weight, bias, gain, shift, indices, self.readers, self.starts
+        )
 
 
-class _Sparse(Function):
+class _SparseProduct(Function):
+    """M x for a sparse M, each given as (starts, columns, values) of its rows; the backward pass has M^T."""
+
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, matrix: Tensor, transposed: Tensor) -> Tensor:
-        ctx.save_for_backward(transposed)  # type: ignore[attr-defined]
-        return torch.stack([matrix @ sample for sample in x])
+    def forward(ctx: FunctionCtx, x: Tensor, rows: Rows, transposed_rows: Rows) -> Tensor:
+        ctx.transposed_rows = transposed_rows  # type: ignore[attr-defined]
+        return _row_sums(x, rows)
 
     @staticmethod
     def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (transposed,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return torch.stack([transposed @ sample for sample in gradients[0]]), None, None
+        return _row_sums(gradients[0].contiguous(), ctx.transposed_rows), None, None  # type: ignore[attr-defined]
+
+
+def _row_sums(x: Tensor, rows: Rows) -> Tensor:
+    """(B, V, C) -> (B, V', C). embedding_bag: torch's sparse products are slower and know no bfloat16."""
+    starts, columns, values = rows
+    weights = values.to(x.dtype)
+
+    def weighted_sums(features: Tensor) -> Tensor:
+        return nn.functional.embedding_bag(columns, features, starts, mode="sum", per_sample_weights=weights)
+
+    if x.device.type != "cpu":
+        together = weighted_sums(x.transpose(0, 1).flatten(1))
+        return together.unflatten(1, (len(x), -1)).transpose(0, 1)
+    return torch.stack([weighted_sums(sample) for sample in x])
 
 
 class MeshTransform(nn.Module):
@@ -98,25 +130,18 @@ class MeshTransform(nn.Module):
 
     def __init__(self, matrix: scipy_sparse.csr_matrix) -> None:
         super().__init__()
-        transposed = scipy_sparse.csr_matrix(matrix.T)
-        self.shape = (len(matrix.indptr) - 1, len(transposed.indptr) - 1)
-        for name, m in (("matrix", matrix), ("transposed", transposed)):
+        for name, m in (("matrix", matrix), ("transposed", scipy_sparse.csr_matrix(matrix.T))):
             # kept in parts: processes that train together cannot send each other sparse tensors
-            self.register_buffer(f"{name}_starts", torch.from_numpy(m.indptr).long(), persistent=False)
+            self.register_buffer(f"{name}_starts", torch.from_numpy(m.indptr[:-1]).long(), persistent=False)
             self.register_buffer(f"{name}_columns", torch.from_numpy(m.indices).long(), persistent=False)
             self.register_buffer(f"{name}_values", torch.from_numpy(m.data).float(), persistent=False)
-        with warnings.catch_warnings():  # torch tells once that sparse tensors are in beta
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-            self._csr("matrix", self.shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (B, V, C) -> (B, V', C). Products in float32: sparse kernels know no bfloat16 on a CPU."""
-        rows, columns = self.shape
-        matrix, transposed = self._csr("matrix", (rows, columns)), self._csr("transposed", (columns, rows))
-        return _Sparse.apply(x.float(), matrix, transposed).to(x.dtype)  # type: ignore[no-any-return]
+        """x (B, V, C) -> (B, V', C)."""
+        return _SparseProduct.apply(x.contiguous(), self._rows("matrix"), self._rows("transposed"))  # type: ignore[no-any-return]
 
-    def _csr(self, name: str, shape: tuple[int, int]) -> Tensor:
+    def _rows(self, name: str) -> Rows:
         starts, columns, values = (
             getattr(self, f"{name}_{part}") for part in ("starts", "columns", "values")
         )
-        return torch.sparse_csr_tensor(starts, columns, values, size=shape, check_invariants=False)
+        return starts, columns, values

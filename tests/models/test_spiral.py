@@ -49,6 +49,17 @@ def test_backward_passes_the_numerical_check(conv: SpiralConv) -> None:
     assert torch.autograd.gradcheck(conv, (x,))
 
 
+def test_gain_and_shift_are_those_of_the_formula(conv: SpiralConv) -> None:
+    x = torch.randn(BATCH, VERTICES, IN, dtype=torch.double, requires_grad=True)
+    gain, shift = (torch.randn(BATCH, OUT, dtype=torch.double, requires_grad=True) for _ in range(2))
+    weights = torch.randn(BATCH, VERTICES, OUT, dtype=torch.double)
+    ours, plain = conv(x, gain, shift), gain[:, None] * naive(conv, x) + shift[:, None]
+    torch.testing.assert_close(ours, plain)
+    variables = [x, gain, shift, conv.linear.weight, conv.linear.bias]
+    found = torch.autograd.grad((ours * weights).sum(), variables)
+    torch.testing.assert_close(found, torch.autograd.grad((plain * weights).sum(), variables))
+
+
 def test_weights_learn_when_the_input_needs_no_gradient(conv: SpiralConv) -> None:
     x = torch.randn(BATCH, VERTICES, IN, dtype=torch.double)
     (found,) = torch.autograd.grad(conv(x).square().sum(), [conv.linear.weight])
