@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from . import commands_expressions
 from .command_line import (
     CACHE,
     CHECKPOINT,
@@ -34,6 +35,7 @@ evaluate = typer.Typer(no_args_is_help=True, help="Measure a checkpoint on peopl
 app.add_typer(corpus, name="corpus")
 app.add_typer(train, name="train")
 app.add_typer(evaluate, name="evaluate")
+commands_expressions.attach(train, evaluate)
 
 
 @corpus.command("template")

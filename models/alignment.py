@@ -27,6 +27,10 @@ class Similarity:
         """(..., 3) points of the head -> model space."""
         return (self.scale * points @ self.rotation.T + self.translation).astype(np.float32)
 
+    def apply_vectors(self, vectors: Floats) -> Floats:
+        """(..., 3) displacements of the head -> model space."""
+        return (self.scale * vectors @ self.rotation.T).astype(np.float32)
+
     def invert_vectors(self, vectors: Floats) -> Floats:
         """(..., 3) displacements in model space -> the head's own units and axes."""
         return (vectors @ self.rotation / self.scale).astype(np.float32)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -29,6 +29,8 @@ STRENGTH_ROUNDS = 2
 LOOKALIKES = 12
 """People with the same face that a request is put to, to see how various the truth is to somebody who knows
 the face only."""
+PEOPLE_KEPT = 32
+"""At 5 MB of shapes each; requests come label by label or person by person."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,13 @@ class GroundTruth(Protocol):
 
 
 class SyntheticPeople:
-    """The test people of the 4D corpus that ``models.corpus`` makes from ICT-FaceKit."""
+    """People of the 4D corpus that ``models.corpus`` makes from ICT-FaceKit; by default those of the test."""
 
-    def __init__(self, model: FaceModel, scale: IntensityScale, split: str = "test") -> None:
-        self.model, self.scale = model, scale
-        self.person = cache(lambda index: make_person(SPLIT_SEEDS[split] + index, model))
+    def __init__(
+        self, model: FaceModel, scale: IntensityScale, split: str = "test", lookalikes: int = LOOKALIKES
+    ) -> None:
+        self.model, self.scale, self.lookalikes = model, scale, lookalikes
+        self.person = lru_cache(PEOPLE_KEPT)(lambda index: make_person(SPLIT_SEEDS[split] + index, model))
 
     def request(self, person: int, label: str, others: int, seed: int) -> Request:
         """As ``GroundTruth.request``."""
@@ -66,7 +70,9 @@ class SyntheticPeople:
         truth, signal = sequence(face, label, random, self.scale)
         intensity, _ = intensity_along(signal, preset(label))
         again = [self._perform(face, label, intensity, random) for _ in range(others)]
-        alike = [self._perform(_lookalike(face, random), label, intensity, random) for _ in range(LOOKALIKES)]
+        alike = [
+            self._perform(_lookalike(face, random), label, intensity, random) for _ in range(self.lookalikes)
+        ]
         shape = (-1, *truth.shape)
         return Request(
             person, label, face.neutral, signal, truth, np.reshape(again, shape), np.reshape(alike, shape)

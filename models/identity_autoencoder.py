@@ -13,11 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch import nn
 
 from .denoiser import IdentityEncoder
-from .spiral import MeshTransform, SpiralConv
+from .spiral_decoder import SpiralDecoder
 from .topology import Level
 
 Floats = NDArray[np.float32]
@@ -33,22 +32,7 @@ class IdentityAutoencoder(nn.Module):
     def __init__(self, hierarchy: Sequence[Level]) -> None:
         super().__init__()
         self.encoder = IdentityEncoder(hierarchy, CHANNELS, CODE)
-        self.enter = nn.Linear(CODE, len(hierarchy[-1].vertices) * CHANNELS[-1])
-        ups = [level.up_transform for level in reversed(hierarchy[1:])]
-        self.ups = nn.ModuleList(MeshTransform(up) for up in ups if up is not None)
-        widths = list(reversed(CHANNELS))
-        self.convs = nn.ModuleList(
-            SpiralConv(a, b, torch.from_numpy(level.spirals))
-            for a, b, level in zip(widths, widths[1:], reversed(hierarchy[:-1]), strict=False)
-        )
-        self.leave = SpiralConv(CHANNELS[0], 3, torch.from_numpy(hierarchy[0].spirals))
-
-    def decode(self, code: Tensor) -> Tensor:
-        """(B, 64) -> offsets (B, V, 3)."""
-        x = silu(self.enter(code).unflatten(1, (-1, CHANNELS[-1])))
-        for up, conv in zip(self.ups, self.convs, strict=True):
-            x = silu(conv(up(x)))
-        return self.leave(x)
+        self.decode = SpiralDecoder(hierarchy, CHANNELS, CODE)
 
 
 class LearnedPrior:

@@ -84,3 +84,20 @@ def root_ratio(measured: float, reference: float) -> float:
 def face_distances(faces: Floats, others: Floats) -> Floats:
     """(N, P) mean distance of corresponding vertices, mm, between faces (N, F, 3) and others (P, F, 3)."""
     return np.stack([np.linalg.norm(others - face, axis=2).mean(axis=1) for face in faces])
+
+
+def frechet_distance(features: Floats, others: Floats) -> float:
+    """Squared Fréchet distance between Gaussians fitted to features (N, F) and (P, F) (FID, Heusel 2017)."""
+    means = [group.astype(np.float64).mean(axis=0) for group in (features, others)]
+    one, other = (np.atleast_2d(np.cov(group.astype(np.float64).T)) for group in (features, others))
+    root = _symmetric_root(one)
+    # the trace of sqrt(one @ other), by a symmetric matrix of the same eigenvalues
+    middle = _symmetric_root(root @ other @ root)
+    shift = np.square(means[0] - means[1]).sum()
+    return float(shift + np.trace(one) + np.trace(other) - 2 * np.trace(middle))
+
+
+def _symmetric_root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Square root of a positive semi-definite matrix."""
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T, np.float64)

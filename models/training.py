@@ -27,6 +27,7 @@ from .additive import AdditiveModel
 from .additive_fit import Mirror, fit_additive, fit_identity_motion, frame_weight
 from .animate_me import AnimateMe, identity_solver
 from .corpus.cache import FrameCache
+from .corpus.frames import Scaling
 from .denoiser import DenoiserConfig, SpiralDenoiser
 from .diffusion import TRAIN_TIMESTEPS, training_schedule
 from .errors import InputError
@@ -50,6 +51,7 @@ class TrainingConfig:
     seed: int = 0
     ema: float = 0.999
     save_every_minutes: float = 5.0
+    scaling: Scaling = "global"  # "local": trained on labels and their progression only (section 4.1)
     frames_per_person: int = 4  # of a batch: the identity encoder runs once a person
     modal: Phase = field(default_factory=lambda: Phase(10, batch=1024))
     joint: Phase = field(default_factory=lambda: Phase(60))
@@ -80,7 +82,7 @@ def train_animate_me(config: TrainingConfig, *, dry_run: bool = False) -> dict[s
     head = Head.load(config.head)
     skin = head.skin_vertices
     mean_skin = head.neutral_vertices[:skin]
-    cache = FrameCache.open(config.corpus / "train", mean_skin)
+    cache = FrameCache.open(config.corpus / "train", mean_skin, config.scaling)
     hierarchy = mesh_hierarchy(head.skin_triangles, mean_skin)
     model = SpiralDenoiser(config.network, hierarchy)
     plan = {

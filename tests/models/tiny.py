@@ -94,7 +94,7 @@ def tiny_head() -> Head:
         expression_scale=np.full(UNITS, 1e-3, np.float32),
         face_mask=np.ones(count, np.float32),
         jaw_weight=np.zeros(count, np.float32),
-        landmarks68=np.zeros(68, np.int32),
+        landmarks68=np.linspace(0, count - 1, 68).astype(np.int32),
     )
 
 

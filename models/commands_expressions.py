@@ -1,0 +1,108 @@
+"""Commands of ``python -m models`` that compare generated expressions with baselines and with captures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .command_line import CACHE, CHECKPOINT, DEFAULT_ICT, Checkpoint, Corpus, Ict, Json, progress_bar, report
+
+if TYPE_CHECKING:
+    from .corpus.face_model import FaceModel
+    from .ground_truth import SyntheticPeople
+    from .training_expressions import TrainedExpressions
+
+WORK = Path("cache/expressions")
+DIVERSE = 6
+"""People of one face whose spread the diversity is compared with."""
+
+Work = Annotated[Path, typer.Option(help="Where the judge and the trained baselines are kept.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+
+def attach(train: typer.Typer, evaluate: typer.Typer) -> None:
+    """Add the commands to their groups."""
+    train.command("expression-baselines")(train_baselines)
+    evaluate.command("expressions")(evaluate_expressions)
+
+
+def train_baselines(
+    checkpoint: Checkpoint = CHECKPOINT,
+    ict: Ict = DEFAULT_ICT,
+    corpus_folder: Corpus = CACHE,
+    work: Work = WORK,
+    device: Device = "auto",
+) -> None:
+    """Train the judge and the baselines of the expression table, or what is missing of them."""
+    report(_trained(_face_model(checkpoint, ict), checkpoint, corpus_folder, work, device).report, None)
+
+
+def evaluate_expressions(
+    checkpoint: Checkpoint = CHECKPOINT,
+    ict: Ict = DEFAULT_ICT,
+    corpus_folder: Corpus = CACHE,
+    work: Work = WORK,
+    full: Annotated[
+        bool, typer.Option("--full", help="As in the paper: 50 animations of every person and label.")
+    ] = False,
+    people_per_label: Annotated[int | None, typer.Option(help="Test people who perform each label.")] = None,
+    animations: Annotated[int | None, typer.Option(help="Animations of each person and label.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the error per frame here (PNG).")] = None,
+    device: Device = "auto",
+    json_path: Json = None,
+) -> None:
+    """Compare expressions with the truth and with baselines, as AnimateMe's table 1 and figure 3 do."""
+    from .evaluation_expressions import FULL, Table
+    from .evaluation_expressions import evaluate_expressions as run
+    from .expression_plot import plot_specificity
+
+    table = FULL if full else Table()
+    chosen = {"people_per_label": people_per_label, "animations": animations}
+    table = replace(table, **{name: value for name, value in chosen.items() if value is not None})
+    model = _face_model(checkpoint, ict)
+    trained = _trained(model, checkpoint, corpus_folder, work, device)
+    with progress_bar("request") as show:
+        result = run(
+            checkpoint,
+            _people(model, corpus_folder, "test", DIVERSE),
+            corpus_folder,
+            trained,
+            table,
+            device=device,
+            on_request=show,
+        )
+    if plot is not None:
+        plot_specificity(result["rows"], plot)
+    report(result, json_path)
+
+
+def _face_model(checkpoint: Path, ict: Path) -> FaceModel:
+    from .corpus.face_model import FaceModel, Skin
+    from .corpus.ict import ICT
+
+    return FaceModel(Skin.of_head(checkpoint / "head"), ICT.load(ict))
+
+
+def _people(model: FaceModel, corpus: Path, split: str, lookalikes: int = 0) -> SyntheticPeople:
+    from .corpus.frames import IntensityScale
+    from .ground_truth import SyntheticPeople
+
+    return SyntheticPeople(model, IntensityScale.load(corpus), split, lookalikes)
+
+
+def _trained(model: FaceModel, checkpoint: Path, corpus: Path, work: Path, device: str) -> TrainedExpressions:
+    from .training_expressions import ExpressionTraining, train_expressions
+
+    return train_expressions(
+        checkpoint / "head",
+        corpus,
+        _people(model, corpus, "train"),
+        _people(model, corpus, "validation"),
+        work,
+        ExpressionTraining(),
+        device=device,
+        on_phase=lambda phase: typer.echo(f"Training: {phase}", err=True),
+    )
