@@ -47,7 +47,7 @@ OnPhase = Callable[[str], None]
 class ExpressionTraining:
     """How much is trained. The defaults take about 35 minutes on two cores."""
 
-    people: int = 600
+    people: int = 300
     validation_people: int = 60
     labels: Sequence[str] = LABELS
     rank: int = 96  # principal directions that performances are kept by
