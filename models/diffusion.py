@@ -86,6 +86,8 @@ def sample_consistent(
     seed: int,
     late_start: int = TRAIN_TIMESTEPS,
     first_frame: int = 0,
+    begin: int = TRAIN_TIMESTEPS,
+    initial: Tensor | None = None,
     frames_per_chunk: int = 64,
     device: torch.device | str = "cpu",
     on_step: OnStep | None = None,
@@ -94,11 +96,13 @@ def sample_consistent(
 
     late_start: timestep at which all frames but ``first_frame`` take over its state; at or above the
         first timestep of the chain every frame takes the whole chain from the shared initial noise.
+    begin: the chain starts at its first timestep that is not above this one.
+    initial (frames, *shape): clean states whose noised ones the chain begins with; without it, pure noise.
     frames_per_chunk: how many frames go through the network at once. No influence on the result.
     """
     device = torch.device(device)
     initial_noise = _shared_noise(seed, TRAIN_TIMESTEPS, 1, shape, device)
-    timesteps = _timesteps(scheduler(), steps)
+    timesteps = [t for t in _timesteps(scheduler(), steps) if t <= begin]
     remaining = sum(t <= late_start for t in timesteps)
     whole_chain = remaining == len(timesteps)
     others = torch.tensor([i for i in range(frames) if whole_chain or i != first_frame], dtype=torch.long)
@@ -120,13 +124,23 @@ def sample_consistent(
                 on_step(next(progress), total)
         yield state
 
+    def beginning(which: Tensor) -> Tensor:
+        """The state that the chain of these frames begins with."""
+        noise = initial_noise.expand(len(which), *shape)
+        if initial is None:
+            return noise.clone()
+        alpha_bar = _alpha_bar(scheduler(), timesteps[0])
+        return alpha_bar**0.5 * initial[which].to(device) + (1 - alpha_bar) ** 0.5 * noise
+
     result = torch.empty(frames, *shape, device=device)
-    handed_over = initial_noise
+    handed_over: Tensor | None = None
     if not whole_chain:
-        states = list(denoise(initial_noise, torch.tensor([first_frame]), len(timesteps)))
+        first = torch.tensor([first_frame])
+        states = list(denoise(beginning(first), first, len(timesteps)))
         handed_over, result[first_frame] = states[len(timesteps) - remaining], states[-1][0]
     for chunk in chunks:
-        for state in denoise(handed_over.expand(len(chunk), *shape).clone(), chunk, remaining):
+        start = beginning(chunk) if handed_over is None else handed_over.expand(len(chunk), *shape).clone()
+        for state in denoise(start, chunk, remaining):
             result[chunk] = state
     return result
 
@@ -134,6 +148,10 @@ def sample_consistent(
 def _timesteps(scheduler: Scheduler, steps: int) -> list[int]:
     scheduler.set_timesteps(steps)
     return [int(t) for t in scheduler.timesteps]
+
+
+def _alpha_bar(scheduler: Any, timestep: int) -> float:
+    return float(scheduler.alphas_cumprod[timestep])
 
 
 def _takes_noise(scheduler: Scheduler) -> bool:

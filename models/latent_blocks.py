@@ -20,7 +20,9 @@ HEAD = 32
 class MapConv(nn.Conv2d):
     """A convolution with weights of its own for each of S maps; strided by ``stride``."""
 
-    def __init__(self, maps: int, channels_in: int, channels_out: int, size: int = 3, stride: int = 1) -> None:
+    def __init__(
+        self, maps: int, channels_in: int, channels_out: int, size: int = 3, stride: int = 1
+    ) -> None:
         super().__init__(
             maps * channels_in, maps * channels_out, size, stride, padding=size // 2, groups=maps
         )
@@ -83,7 +85,15 @@ class MapAttention(nn.Module):
     """
 
     def __init__(
-        self, maps: int, channels: int, context: int, window: int, *, joint: bool, geometry: bool, crossed: bool
+        self,
+        maps: int,
+        channels: int,
+        context: int,
+        window: int,
+        *,
+        joint: bool,
+        geometry: bool,
+        crossed: bool,
     ) -> None:
         super().__init__()
         self.maps, self.geometry, self.window = maps, geometry, window

@@ -1,0 +1,308 @@
+"""Dynamic skin: from a neutral skin and an expression signal to BRDF maps and geometry of every frame.
+
+    model = Appearance.from_checkpoint(folder, device="auto")
+    result = model.generate(albedo, neutral_vertices, signal, seed=0)
+    result.albedo, result.specular, result.roughness, result.normal, result.height, result.vertices
+
+``albedo`` (H, W, 3) sRGB in 0..1, row 0 at v = 1, over the UVs of the Dimple head, square, of any size;
+``neutral_vertices`` (V, 3) of the whole head or its skin, in any units and axes; ``signal`` (K, 57) the
+expression stage of every frame. Maps come back at the model's own size, which ``models.upscale`` enlarges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from .alignment import similarity_to
+from .animate_me import choose_device
+from .appearance_checkpoint import load_appearance, save_appearance
+from .autoencoder import MapAutoencoder
+from .brdf_maps import BrdfMaps, from_images, neutral_known, to_images
+from .diffusion import TRAIN_TIMESTEPS, OnStep, make_scheduler, sample_consistent, training_schedule
+from .errors import InputError
+from .exp_diff import ALBEDO, BRDF, POSITION, Condition, LatentDenoiser, repeat_texture
+from .expected_maps import ExpectedLatents
+from .head import Head
+from .prompts import PromptEmbedder
+from .surface_strain import RestMetric, crease_features
+from .uv_maps import UVLayout
+
+Floats = NDArray[np.float32]
+
+STARTS: Mapping[str, int] = {"noise": TRAIN_TIMESTEPS, "neutral": 800}
+"""Where the chain begins: from pure noise, or from the neutral latents noised to this timestep (III-C)."""
+
+
+@dataclass(frozen=True)
+class AppearanceResult:
+    """Maps of K frames, H x W, row 0 at v = 1, and the geometry that belongs to them."""
+
+    albedo: Floats  # (K, H, W, 3) sRGB, 0..1
+    specular: Floats  # (K, H, W) 0..1
+    roughness: Floats  # (K, H, W) 0..1
+    normal: Floats  # (K, H, W, 3) tangent space, unit vectors, +Y up; write 0.5 + 0.5 n
+    height: Floats  # (K, H, W) mm of relief
+    vertices: Floats  # (K, V, 3) the skin, in the units and axes of the neutral vertices
+
+
+class Appearance:
+    """ExpDiff with its autoencoder, head and words. Loaded once, then used for many skins."""
+
+    def __init__(
+        self,
+        autoencoder: MapAutoencoder,
+        denoiser: LatentDenoiser,
+        expected: ExpectedLatents,
+        head: Head,
+        prompts: PromptEmbedder,
+        device: str = "cpu",
+        half: bool = False,
+    ) -> None:
+        self.device = torch.device(device)
+        self.half = half
+        self.autoencoder = autoencoder.eval().to(self.device)
+        self.denoiser = denoiser.eval().to(self.device)
+        self.expected = expected.eval().to(self.device)
+        self.head, self.prompts = head, prompts
+        self.schedule = training_schedule(denoiser.config.prediction_type)
+        self.size = denoiser.config.latent_size * autoencoder.factor
+
+    @classmethod
+    def from_checkpoint(cls, folder: Path, device: str = "auto", half: str = "off") -> Self:
+        """Load a checkpoint folder (diffusers' layout). Raises CheckpointError, InputError.
+
+        half: "on" computes the denoiser in bfloat16, "auto" does so on CUDA.
+        """
+        device = choose_device(device)
+        autoencoder, denoiser, expected, head, prompts = load_appearance(folder, cls.__name__)
+        half_precision = half == "on" or (half == "auto" and device.startswith("cuda"))
+        return cls(autoencoder, denoiser, expected, head, prompts, device, half_precision)
+
+    def save(self, folder: Path, notes: Mapping[str, str], *, head: str, words: str) -> None:
+        """Write the checkpoint folder; ``head`` and ``words`` are folders, as seen from it."""
+        networks = type(self).__name__, self.autoencoder, self.denoiser, self.expected
+        save_appearance(folder, *networks, self.schedule, notes, head=head, words=words)
+
+    @cached_property
+    def layout(self) -> UVLayout:
+        """The head's UVs at the model's size."""
+        return UVLayout.of_head(self.head, self.size)
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        neutral_maps: BrdfMaps | Floats,
+        neutral_vertices: Floats,
+        signal: Floats | None,
+        seed: int,
+        *,
+        prompt: str | tuple[str, str] | None = None,
+        shares: Floats | None = None,
+        deformation: Floats | None = None,
+        guidance: float = 1.0,
+        steps: int = 8,
+        scheduler: str = "dpm",
+        start: str = "noise",
+        frames_per_chunk: int = 8,
+        on_step: OnStep | None = None,
+    ) -> AppearanceResult:
+        """BRDF maps and vertices of K frames; ExpDiff III-C. Same seed, same result.
+
+        neutral_maps: the albedo alone (H, W, 3), or what else is known of the skin at rest. Known maps keep
+            their own detail: what the model finds to change is added to them, as eq. 9 does with the mesh.
+        signal (K, M): expression stages; None where ``prompt`` tells what to show, as one frame.
+        prompt: the words to guide with, in place of the name of the stage; or two of them, and ``shares``
+            (K,) from 0, the one, to 1, the other.
+        deformation (K, V, 3): how the mesh really moves, in its own units, where that is known (AnimateMe's,
+            say). Then ``vertices`` is that motion, and the skin is made to follow it.
+        guidance: classifier-free guidance; 1 is the conditional model alone.
+        start: "noise", or "neutral" for noised neutral latents (III-C).
+
+        Raises InputError for an image that is no square map, for vertices of another mesh, and for prompts
+        that describe nothing.
+        """
+        given = neutral_known(neutral_maps if isinstance(neutral_maps, BrdfMaps) else BrdfMaps(neutral_maps))
+        given = {name: self.fitted(values) for name, values in given.items()}
+        stages, text = self.prompts.read(signal, prompt, shares)
+        if start not in STARTS:
+            raise InputError(f"A chain starts from one of {', '.join(STARTS)}, not from {start}.")
+        skin = self.checked_skin(neutral_vertices)
+        similarity = similarity_to(self.head.neutral_vertices[: self.head.skin_vertices], skin)
+        neutral = similarity.apply(skin)
+        if deformation is None:
+            motion = self.expected_motion(stages)
+        else:
+            moved = np.asarray(deformation, np.float32)[:, : len(skin)]
+            motion = (similarity.scale * moved @ similarity.rotation.T).astype(np.float32)
+        # The skin at rest is one more frame: what differs from it is what the expression does (eq. 9).
+        stages = np.concatenate([stages, np.zeros_like(stages[:1])])
+        motion = np.concatenate([motion, np.zeros_like(motion[:1])])
+        text = torch.cat([text, text[:1]])
+        rest = RestMetric.of(self.layout, neutral)
+        strain = self.strain_features(rest, neutral + motion)
+        known, expected = self.conditions(given[ALBEDO], neutral, stages, text, strain)
+        latents = self._sample(
+            known,
+            expected,
+            seed,
+            guidance=guidance,
+            steps=steps,
+            scheduler=scheduler,
+            start=start,
+            frames_per_chunk=frames_per_chunk,
+            on_step=on_step,
+        )
+        vertices = neutral + motion[:-1]
+        if deformation is None:
+            vertices = vertices + directional_difference(self.layout, self.decode(latents, POSITION))
+        maps: dict[str, Floats] = {}
+        for name in BRDF:
+            decoded = self.decode(latents, name)
+            maps[name] = decoded[:-1]
+            if name in given:
+                maps[name] = given[name] + decoded[:-1] - decoded[-1:]
+        height = maps["relief"]
+        normal = np.stack([rest.normal_map(v, h) for v, h in zip(vertices, height, strict=True)])
+        own = similarity.invert_vectors(vertices - neutral) + skin
+        return AppearanceResult(
+            np.clip(maps[ALBEDO], 0, 1),
+            np.clip(maps["specular"], 0, 1),
+            np.clip(maps["roughness"], 0, 1),
+            normal,
+            height,
+            own.astype(np.float32),
+        )
+
+    def expected_motion(self, stages: Floats) -> Floats:
+        """(K, V, 3) mm that the head's linear units move the skin at stages (K, M)."""
+        basis = self.head.expression_basis[:, : self.head.skin_vertices]
+        return np.einsum("km,mvc->kvc", np.asarray(stages, np.float32), basis, optimize=True)
+
+    def conditions(
+        self, albedo: Floats, neutral: Floats, stages: Floats, text: Tensor, strain: Tensor
+    ) -> tuple[Condition, Tensor]:
+        """What the denoiser is told of K frames of one person, and the expected latents (K, S * C, h, w).
+
+        albedo (H, W, 3) at the model's size; neutral (V, 3) mm in model space; stages (K, M); text (K, D);
+        strain (K, F, h, w) crease features.
+        """
+        texture = self.autoencoder.encode(to_images(ALBEDO, albedo[None]).to(self.device))
+        offset = self.layout.rasterise(neutral - self.head.neutral_vertices[: len(neutral)])
+        position = self.autoencoder.encode(to_images("offset", offset[None]).to(self.device))
+        count, strain = len(stages), strain.to(self.device)
+        textures = texture.expand(count, -1, -1, -1)
+        expected = self.expected(textures, strain)
+        known = Condition(
+            repeat_texture(position, texture, self.denoiser.config.maps).expand(count, -1, -1, -1),
+            self.expected.guide(textures, expected, strain),
+            torch.from_numpy(np.asarray(stages, np.float32)).to(self.device),
+            text.to(self.device),
+            torch.ones(count, device=self.device),
+        )
+        return known, expected
+
+    def predictor(self, known: Condition, guidance: float) -> Callable[[Tensor, int, Tensor], Tensor]:
+        """The network with classifier-free guidance (Ho and Salimans 2022), as `sample_consistent` calls it."""
+
+        def predict(noisy: Tensor, timestep: int, which: Tensor) -> Tensor:
+            t = torch.full((len(which),), timestep, device=self.device)
+            frames = known[which.to(self.device)]
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+                told = self.denoiser(noisy, t, frames)
+                if guidance == 1.0:
+                    return told.float()
+                untold = self.denoiser(noisy, t, frames.withheld())
+            return (untold + guidance * (told - untold)).float()
+
+        return predict
+
+    def strain_features(self, rest: RestMetric, vertices: Floats) -> Tensor:
+        """(K, F, h, w) crease features of deformed vertices (K, V, 3), mm."""
+        cells = self.denoiser.config.latent_size
+        return torch.from_numpy(np.stack([crease_features(rest.strain_map(v), cells) for v in vertices]))
+
+    def checked_skin(self, neutral_vertices: Floats) -> Floats:
+        """(V, 3) the skin of neutral vertices. Raises InputError when they are not the head's."""
+        vertices = np.asarray(neutral_vertices, np.float32)
+        skin, whole = self.head.skin_vertices, len(self.head.neutral_vertices)
+        if vertices.ndim != 2 or vertices.shape[1] != 3 or len(vertices) not in (skin, whole):
+            raise InputError(
+                f"This mesh has {len(vertices)} vertices; a Dimple head has {whole} "
+                f"({skin} without eyes and teeth)."
+            )
+        if not np.isfinite(vertices).all():
+            raise InputError("Some vertices of the head are not finite numbers. Repair the mesh first.")
+        return vertices[:skin]
+
+    def fitted(self, image: Floats) -> Floats:
+        """A map (H, W[, 3]) at the model's size. Raises InputError when it is no square map of numbers."""
+        values = np.asarray(image, np.float32)
+        if values.ndim not in (2, 3) or values.shape[0] != values.shape[1]:
+            raise InputError("A texture must be square to lie on the head's UVs; crop or bake it first.")
+        if not np.isfinite(values).all():
+            raise InputError("The texture holds values that are no numbers. Save it anew from its program.")
+        tensor = torch.from_numpy(np.ascontiguousarray(values.reshape(*values.shape[:2], -1)))
+        sized = interpolate(
+            tensor.permute(2, 0, 1)[None], (self.size, self.size), mode="bilinear", antialias=True
+        )[0].permute(1, 2, 0)
+        return sized.numpy().reshape(self.size, self.size, *values.shape[2:])
+
+    def _sample(
+        self,
+        known: Condition,
+        expected: Tensor,
+        seed: int,
+        *,
+        guidance: float,
+        steps: int,
+        scheduler: str,
+        start: str,
+        frames_per_chunk: int,
+        on_step: OnStep | None,
+    ) -> Tensor:
+        """Latents (K, S * C, h, w), all frames with the same noise (AnimateMe 3.4)."""
+        initial = None
+        if start == "neutral":
+            position = torch.zeros_like(expected[:, : self.autoencoder.latent_channels])
+            texture = known.neutral[:, -self.autoencoder.latent_channels :]
+            resting = repeat_texture(position, texture, self.denoiser.config.maps)
+            initial = self.expected.whiten(self.expected.neutral(resting, texture), expected)
+        whitened = sample_consistent(
+            self.predictor(known, guidance),
+            lambda: make_scheduler(scheduler, self.schedule),
+            len(expected),
+            self.denoiser.config.shape,
+            steps=steps,
+            seed=seed,
+            begin=STARTS[start],
+            initial=initial,
+            frames_per_chunk=frames_per_chunk,
+            device=self.device,
+            on_step=on_step,
+        )
+        return self.expected.restore(whitened, expected)
+
+    def decode(self, latents: Tensor, name: str) -> Floats:
+        """One kind of map of K frames, of latents (K, S * C, h, w); eq. 7."""
+        start = self.denoiser.config.maps.index(name) * self.autoencoder.latent_channels
+        part = latents[:, start : start + self.autoencoder.latent_channels]
+        return from_images(name, self.autoencoder.decode(part))
+
+
+def directional_difference(layout: UVLayout, departure: Floats) -> Floats:
+    """(K, V, 3) mm: f(P_n - P_Neutral | F) of eq. 9.
+
+    departure (K + 1, H, W, 3) mm: the position maps P_n of K frames and, last, P_Neutral of the skin at rest
+    as the same model generates it, so that what the model gets wrong at rest is taken out of every frame.
+    """
+    return np.stack([layout.read_back(frame - departure[-1]) for frame in departure[:-1]])

@@ -1,0 +1,49 @@
+"""An untrained appearance model, real in every part but its size: the API to build on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from models.appearance import Appearance
+from models.autoencoder import MapAutoencoder
+from models.exp_diff import MAPS, LatentDenoiser, LatentDenoiserConfig
+from models.expected_maps import ExpectedLatents
+from models.head import Head
+from models.prompts import PromptEmbedder
+from models.surface_strain import FEATURES
+
+CHECKPOINTS = Path(__file__).parents[2] / "models" / "checkpoints"
+LATENTS, SIZE = 4, 8
+
+
+def tiny_appearance(head: Head, size: int = SIZE, seed: int = 0) -> Appearance:
+    """Maps of 8 size x 8 size texels; everything that starts at zero is made to do something."""
+    torch.manual_seed(seed)
+    config = LatentDenoiserConfig(
+        latent_channels=LATENTS,
+        latent_size=size,
+        guide_channels=LATENTS + FEATURES,
+        channels=(8, 16),
+        condition=16,
+        context=16,
+        place_channels=2,
+    )
+    denoiser = LatentDenoiser(config)
+    expected = ExpectedLatents(MAPS, LATENTS, size, FEATURES)
+    with torch.no_grad():
+        for parameter in denoiser.parameters():
+            if not parameter.any():
+                parameter.normal_(0, 0.05)
+        expected.from_strain.normal_(0, 0.1)
+        expected.spread.fill_(0.2)
+    autoencoder = MapAutoencoder.small(latent_channels=LATENTS, channels=16, groups=2)
+    return Appearance(autoencoder, denoiser, expected, head, PromptEmbedder.load(CHECKPOINTS / "text"))
+
+
+def save_tiny_appearance(folder: Path, head: Head) -> None:
+    """Write it as a checkpoint folder."""
+    head.save(folder / "head")
+    words = str(CHECKPOINTS / "text")
+    tiny_appearance(head).save(folder, {"data": "none"}, head="head", words=words)
