@@ -4,9 +4,11 @@
     result = model.generate(albedo, neutral_vertices, signal, seed=0)
     result.albedo, result.specular, result.roughness, result.normal, result.height, result.vertices
 
-``albedo`` (H, W, 3) sRGB in 0..1, row 0 at v = 1, over the UVs of the Dimple head, square, of any size;
+``albedo`` (H, W, 3) sRGB in 0..1, row 0 at v = 1, over the UV tile of the Dimple head, square, of any size;
 ``neutral_vertices`` (V, 3) of the whole head or its skin, in any units and axes; ``signal`` (K, 57) the
-expression stage of every frame. Maps come back at the model's own size, which ``models.upscale`` enlarges.
+expression stage of every frame. Maps come back at the model's own size and show its window of the tile,
+`uv_maps.FACE_WINDOW`, where all that moves lies; ``models.upscale`` enlarges them and `uv_maps.paste` puts
+them into a tile.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from .expected_maps import ExpectedLatents
 from .head import Head
 from .prompts import PromptEmbedder
 from .surface_strain import RestMetric, crease_features
-from .uv_maps import UVLayout
+from .uv_maps import FACE_WINDOW, UVLayout, Window, crop
 
 Floats = NDArray[np.float32]
 
@@ -45,7 +47,7 @@ STARTS: Mapping[str, int] = {"noise": TRAIN_TIMESTEPS, "neutral": 800}
 
 @dataclass(frozen=True)
 class AppearanceResult:
-    """Maps of K frames, H x W, row 0 at v = 1, and the geometry that belongs to them."""
+    """Maps of K frames, H x W, row 0 on top, and the geometry that belongs to them."""
 
     albedo: Floats  # (K, H, W, 3) sRGB, 0..1
     specular: Floats  # (K, H, W) 0..1
@@ -53,6 +55,8 @@ class AppearanceResult:
     normal: Floats  # (K, H, W, 3) tangent space, unit vectors, +Y up; write 0.5 + 0.5 n
     height: Floats  # (K, H, W) mm of relief
     vertices: Floats  # (K, V, 3) the skin, in the units and axes of the neutral vertices
+    rest: BrdfMaps  # the same window of the skin at rest; what was not given is the model's
+    window: Window  # u and v from, u and v to: what the maps show of the UV tile
 
 
 class Appearance:
@@ -65,6 +69,7 @@ class Appearance:
         expected: ExpectedLatents,
         head: Head,
         prompts: PromptEmbedder,
+        window: Window = FACE_WINDOW,
         device: str = "cpu",
         half: bool = False,
     ) -> None:
@@ -73,7 +78,7 @@ class Appearance:
         self.autoencoder = autoencoder.eval().to(self.device)
         self.denoiser = denoiser.eval().to(self.device)
         self.expected = expected.eval().to(self.device)
-        self.head, self.prompts = head, prompts
+        self.head, self.prompts, self.window = head, prompts, window
         self.schedule = training_schedule(denoiser.config.prediction_type)
         self.size = denoiser.config.latent_size * autoencoder.factor
 
@@ -84,19 +89,19 @@ class Appearance:
         half: "on" computes the denoiser in bfloat16, "auto" does so on CUDA.
         """
         device = choose_device(device)
-        autoencoder, denoiser, expected, head, prompts = load_appearance(folder, cls.__name__)
+        networks = load_appearance(folder, cls.__name__)
         half_precision = half == "on" or (half == "auto" and device.startswith("cuda"))
-        return cls(autoencoder, denoiser, expected, head, prompts, device, half_precision)
+        return cls(*networks, device, half_precision)
 
     def save(self, folder: Path, notes: Mapping[str, str], *, head: str, words: str) -> None:
         """Write the checkpoint folder; ``head`` and ``words`` are folders, as seen from it."""
         networks = type(self).__name__, self.autoencoder, self.denoiser, self.expected
-        save_appearance(folder, *networks, self.schedule, notes, head=head, words=words)
+        save_appearance(folder, *networks, self.schedule, self.window, notes, head=head, words=words)
 
     @cached_property
     def layout(self) -> UVLayout:
-        """The head's UVs at the model's size."""
-        return UVLayout.of_head(self.head, self.size)
+        """The head's UVs in the model's window, at its size."""
+        return UVLayout.of_head(self.head, self.size, self.window)
 
     @torch.inference_mode()
     def generate(
@@ -166,11 +171,13 @@ class Appearance:
         if deformation is None:
             vertices = vertices + directional_difference(self.layout, self.decode(latents, POSITION))
         maps: dict[str, Floats] = {}
+        at_rest = dict(given)
         for name in BRDF:
             decoded = self.decode(latents, name)
             maps[name] = decoded[:-1]
             if name in given:
                 maps[name] = given[name] + decoded[:-1] - decoded[-1:]
+            at_rest.setdefault(name, decoded[-1])
         height = maps["relief"]
         normal = np.stack([rest.normal_map(v, h) for v, h in zip(vertices, height, strict=True)])
         own = similarity.invert_vectors(vertices - neutral) + skin
@@ -181,6 +188,8 @@ class Appearance:
             normal,
             height,
             own.astype(np.float32),
+            BrdfMaps(at_rest[ALBEDO], at_rest["specular"], at_rest["roughness"], at_rest["relief"]),
+            self.window,
         )
 
     def expected_motion(self, stages: Floats) -> Floats:
@@ -212,7 +221,7 @@ class Appearance:
         return known, expected
 
     def predictor(self, known: Condition, guidance: float) -> Callable[[Tensor, int, Tensor], Tensor]:
-        """The network with classifier-free guidance (Ho and Salimans 2022), as `sample_consistent` calls it."""
+        """The network under classifier-free guidance (Ho and Salimans 2022), for `sample_consistent`."""
 
         def predict(noisy: Tensor, timestep: int, which: Tensor) -> Tensor:
             t = torch.full((len(which),), timestep, device=self.device)
@@ -245,17 +254,20 @@ class Appearance:
         return vertices[:skin]
 
     def fitted(self, image: Floats) -> Floats:
-        """A map (H, W[, 3]) at the model's size. Raises InputError when it is no square map of numbers."""
+        """The window of a map (H, W[, 3]) of the tile, at the model's size.
+
+        Raises InputError when it is no square map of numbers.
+        """
         values = np.asarray(image, np.float32)
         if values.ndim not in (2, 3) or values.shape[0] != values.shape[1]:
             raise InputError("A texture must be square to lie on the head's UVs; crop or bake it first.")
         if not np.isfinite(values).all():
             raise InputError("The texture holds values that are no numbers. Save it anew from its program.")
         tensor = torch.from_numpy(np.ascontiguousarray(values.reshape(*values.shape[:2], -1)))
-        sized = interpolate(
-            tensor.permute(2, 0, 1)[None], (self.size, self.size), mode="bilinear", antialias=True
-        )[0].permute(1, 2, 0)
-        return sized.numpy().reshape(self.size, self.size, *values.shape[2:])
+        tile = round(self.size / (self.window[2] - self.window[0]))
+        sized = interpolate(tensor.permute(2, 0, 1)[None], (tile, tile), mode="bilinear", antialias=True)
+        shown = crop(sized[0].permute(1, 2, 0).numpy(), self.window)
+        return np.ascontiguousarray(shown).reshape(self.size, self.size, *values.shape[2:])
 
     def _sample(
         self,

@@ -19,6 +19,7 @@ from .exp_diff import LatentDenoiser, LatentDenoiserConfig
 from .expected_maps import ExpectedLatents
 from .head import Head
 from .prompts import PromptEmbedder
+from .uv_maps import Window
 
 INDEX_NAME = "model_index.json"
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
@@ -33,6 +34,7 @@ def save_appearance(
     denoiser: LatentDenoiser,
     expected: ExpectedLatents,
     schedule: Any,
+    window: Window,
     notes: Mapping[str, str],
     **elsewhere: str,
 ) -> None:
@@ -57,6 +59,7 @@ def save_appearance(
         DENOISER: ["models.exp_diff", "LatentDenoiser"],
         EXPECTED: ["models.expected_maps", "ExpectedLatents"],
         SCHEDULER: ["diffusers", "DDPMScheduler"],
+        "window": window,
         **elsewhere,
         **notes,
     }
@@ -65,11 +68,12 @@ def save_appearance(
 
 def load_appearance(
     folder: Path, name: str
-) -> tuple[MapAutoencoder, LatentDenoiser, ExpectedLatents, Head, PromptEmbedder]:
+) -> tuple[MapAutoencoder, LatentDenoiser, ExpectedLatents, Head, PromptEmbedder, Window]:
     """The inverse of `save_appearance`. Raises CheckpointError for anything missing or damaged."""
     try:
         index = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))
         found, head, words, vae = (index[key] for key in ("_class_name", "head", "words", SUBFOLDER))
+        u0, v0, u1, v1 = (float(value) for value in index["window"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"There is no readable skin checkpoint in {folder}. Choose its folder in the preferences."
@@ -80,7 +84,8 @@ def load_appearance(
     autoencoder = MapAutoencoder.from_folder(folder / vae)
     if autoencoder.latent_channels != denoiser.config.latent_channels:
         raise CheckpointError(f"The autoencoder and the denoiser in {folder} do not belong together.")
-    return autoencoder, denoiser, expected, Head.load(folder / head), PromptEmbedder.load(folder / words)
+    prompts = PromptEmbedder.load(folder / words)
+    return autoencoder, denoiser, expected, Head.load(folder / head), prompts, (u0, v0, u1, v1)
 
 
 def load_networks(folder: Path) -> tuple[LatentDenoiser, ExpectedLatents]:

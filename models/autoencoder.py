@@ -1,4 +1,4 @@
-"""Maps to latents and back: diffusers' AutoencoderKL, one for all kinds of map (ExpDiff section III-B, eq. 5).
+"""Maps to latents and back: diffusers' AutoencoderKL, one for all kinds of map (ExpDiff III-B, eq. 5).
 
 Every map is an image of three channels in [-1, 1]; grey maps repeat their channel. A Stable Diffusion VAE
 takes them as they are. Dimple's own is small enough for a CPU because it first folds 8 x 8 texels into the
@@ -77,9 +77,9 @@ class MapAutoencoder(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write ``folder`` in diffusers' layout, weights in float16."""
-        dtype = next(self.vae.parameters()).dtype
-        self.vae.half().save_pretrained(str(folder))
-        self.vae.to(dtype)
+        vae: Any = self.vae
+        vae.half().save_pretrained(str(folder))
+        vae.float()
 
     def moments(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance (B, C, h, w) of the latents of maps (B, 3, H, W), with gradients."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -131,7 +132,7 @@ class LatentDenoiser(nn.Module):
         self.enter = MapConv(maps, inputs, channels[0])
         self.encoder = nn.ModuleList(block(width, width) for width in channels)
         self.encoder_attention = nn.ModuleList(attention(width) for width in channels)
-        pairs = list(zip(channels, channels[1:], strict=False))
+        pairs = list(pairwise(channels))
         self.downs = nn.ModuleList(Down(maps, a, b) for a, b in pairs)
         self.middle = block(channels[-1], channels[-1])
         self.ups = nn.ModuleList(Up(maps, b, a) for a, b in pairs)

@@ -1,4 +1,4 @@
-"""What is expected of an expression's latents before any diffusion: three linear terms, fitted in closed form.
+"""What is expected of an expression's latents before any diffusion: three linear terms in closed form.
 
 A map of a face is, to first order, the mean map, plus what the neutral texture tells of the person, plus what
 the strain of the skin does at that place of the face: creases lie where they lie, only their depth follows

@@ -115,10 +115,10 @@ def crease_features(strain: Floats, cells: int) -> Floats:
     )
     stretch = np.sqrt(np.maximum(squared, 1e-6)) - 1  # (H, W, DIRECTIONS)
     compression = np.maximum(-stretch, 0)
-    crease = np.sqrt(np.minimum(compression**2 / (compression + ONSET), SATURATION))
+    crease = np.sqrt(np.minimum(compression**2 / (compression + ONSET), SATURATION)).astype(np.float32)
     quarters = _pooled(crease, 2 * cells).reshape(cells, 2, cells, 2, DIRECTIONS)
     quarters = quarters.transpose(1, 3, 4, 0, 2).reshape(-1, cells, cells)
-    whole = _pooled(np.clip(stretch, -0.5, 1.0), cells).transpose(2, 0, 1)
+    whole = _pooled(np.clip(stretch, -0.5, 1.0).astype(np.float32), cells).transpose(2, 0, 1)
     return np.concatenate([quarters, whole]).astype(np.float32)
 
 
@@ -129,7 +129,7 @@ FEATURES = 5 * DIRECTIONS
 def _pooled(image: Floats, cells: int) -> Floats:
     """(cells, cells, C) block means of (H, W, C)."""
     block = len(image) // cells
-    return image.reshape(cells, block, cells, block, -1).mean(axis=(1, 3))
+    return image.reshape(cells, block, cells, block, -1).mean(axis=(1, 3), dtype=np.float32)
 
 
 def _edges(vertices: Floats, triangles: NDArray[np.int32]) -> NDArray[np.float64]:

@@ -32,6 +32,8 @@ Ints = NDArray[np.int32]
 
 POSITION_SCALE = 64.0
 """mm that a position map writes as 1; the widest jaw of the corpus moves about 55."""
+Window = tuple[float, float, float, float]
+
 TILE = (0.0, 0.0, 1.0, 1.0)
 FACE_WINDOW = (0.25, 0.1875, 0.75, 0.6875)
 """u and v from, u and v to: the face of the Dimple head from the throat to the hairline, ear to ear."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +14,15 @@ from models.errors import CheckpointError, InputError
 from models.expression import UNIT_NAMES
 from models.head import Head
 from models.uv_maps import UVLayout
-from tests.models.tiny_appearance import save_tiny_appearance, tiny_appearance
+from tests.models.tiny import tiny_head
+from tests.models.tiny_appearance import save_tiny_appearance, tiny_appearance, unwrapped
 
 UNITS = len(UNIT_NAMES)
 
 
 @pytest.fixture(scope="module")
 def head() -> Head:
-    from tests.models.tiny import tiny_head
-
-    return tiny_head()
+    return unwrapped(tiny_head())
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +47,10 @@ def test_shapes_and_ranges(model: Appearance, head: Head, albedo: np.ndarray, si
     assert result.specular.shape == result.roughness.shape == result.height.shape == (4, 64, 64)
     assert result.vertices.shape == (4, *head.neutral_vertices.shape)
     assert np.allclose(np.linalg.norm(result.normal, axis=3), 1, atol=1e-5)
-    for field in fields(result):
-        assert np.isfinite(getattr(result, field.name)).all()
+    for name in ("albedo", "specular", "roughness", "height", "vertices"):
+        assert np.isfinite(getattr(result, name)).all()
+    assert result.rest.specular is not None
+    assert result.rest.specular.shape == (64, 64)
     assert 0 <= result.albedo.min() <= result.albedo.max() <= 1
 
 
@@ -62,6 +62,18 @@ def test_rest_is_the_input(model: Appearance, head: Head, albedo: np.ndarray, si
     assert np.allclose(result.height[0], known.height, atol=1e-4)
     assert np.allclose(result.vertices[0], head.neutral_vertices, atol=1e-3)
     assert np.abs(result.albedo[3] - albedo).max() > 1e-3
+
+
+def test_the_window_is_what_the_model_sees(head: Head, signal: np.ndarray) -> None:
+    whole, window = tiny_appearance(head), (0.25, 0.25, 0.75, 0.75)
+    part = Appearance(
+        whole.autoencoder, whole.denoiser, whole.expected, head, whole.prompts, window, "cpu", False
+    )
+    texture = np.zeros((128, 128, 3), np.float32)
+    texture[32:96, 32:96] = np.random.default_rng(1).uniform(0.3, 0.7, (64, 64, 3))
+    result = part.generate(texture, head.neutral_vertices, signal, 0, steps=2)
+    assert result.window == window
+    assert np.allclose(result.rest.albedo, texture[32:96, 32:96], atol=1e-6)
 
 
 def test_frames_do_not_know_each_other(
@@ -80,10 +92,10 @@ def test_units_and_axes_come_back(
     model: Appearance, head: Head, albedo: np.ndarray, signal: np.ndarray
 ) -> None:
     turn = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32)
-    turned = head.neutral_vertices @ turn.T * 0.001 + 2
+    turned = head.neutral_vertices @ turn.T * 0.001 + 0.1
     here = model.generate(albedo, head.neutral_vertices, signal, 0, steps=2)
     there = model.generate(albedo, turned, signal, 0, steps=2)
-    assert np.allclose((there.vertices - 2) @ turn * 1000, here.vertices, atol=0.05)
+    assert np.allclose((there.vertices - 0.1) @ turn * 1000, here.vertices, atol=0.05)
 
 
 def test_known_deformation_is_kept(

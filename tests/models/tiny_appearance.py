@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from models.appearance import Appearance
@@ -13,9 +15,20 @@ from models.expected_maps import ExpectedLatents
 from models.head import Head
 from models.prompts import PromptEmbedder
 from models.surface_strain import FEATURES
+from models.uv_maps import TILE
 
 CHECKPOINTS = Path(__file__).parents[2] / "models" / "checkpoints"
 LATENTS, SIZE = 4, 8
+
+
+def unwrapped(head: Head) -> Head:
+    """The tiny head, a sphere, with UVs: its front and its back side by side, with a seam between."""
+    vertices = head.neutral_vertices
+    flat = vertices[:, :2] / (8 * np.abs(vertices).max()) * 1.9
+    uv = np.concatenate([flat * [1, 2] + [0.25, 0.5], flat * [-1, 2] + [0.75, 0.5]]).astype(np.float32)
+    behind = vertices[head.triangles].mean(axis=1)[:, 2] < 0
+    corners = np.where(behind[:, None] & (head.faces >= 0), head.faces + len(vertices), head.faces)
+    return replace(head, uv=uv, uv_faces=corners.astype(np.int32))
 
 
 def tiny_appearance(head: Head, size: int = SIZE, seed: int = 0) -> Appearance:
@@ -39,7 +52,7 @@ def tiny_appearance(head: Head, size: int = SIZE, seed: int = 0) -> Appearance:
         expected.from_strain.normal_(0, 0.1)
         expected.spread.fill_(0.2)
     autoencoder = MapAutoencoder.small(latent_channels=LATENTS, channels=16, groups=2)
-    return Appearance(autoencoder, denoiser, expected, head, PromptEmbedder.load(CHECKPOINTS / "text"))
+    return Appearance(autoencoder, denoiser, expected, head, PromptEmbedder.load(CHECKPOINTS / "text"), TILE)
 
 
 def save_tiny_appearance(folder: Path, head: Head) -> None:
