@@ -27,7 +27,7 @@ BLENDER = {
 CONCURRENCY = {"threading", "multiprocessing", "concurrent", "asyncio", "_thread"}
 TRAINING = {  # beyond what animating needs; `models` may use all of it
     "accelerate", "diffusers", "safetensors", "scipy", "torch", "tqdm", "tokenizers", "transformers", "typer",
-    "embreex", "fast_simplification", "gmsh", "igl", "matplotlib", "PIL", "trimesh",
+    "embreex", "fast_simplification", "gmsh", "igl", "matplotlib", "PIL", "skimage", "trimesh",
 }  # fmt: skip
 
 
