@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import commands_expressions
+from . import commands_expressions, commands_measure
 from .command_line import (
     CACHE,
     CHECKPOINT,
@@ -36,6 +36,7 @@ app.add_typer(corpus, name="corpus")
 app.add_typer(train, name="train")
 app.add_typer(evaluate, name="evaluate")
 commands_expressions.attach(train, evaluate)
+commands_measure.attach(train, evaluate)
 
 
 @corpus.command("template")

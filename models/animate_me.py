@@ -74,7 +74,7 @@ class AnimateMe:
         denoiser = load_denoiser(folder / DENOISER)
         if len(denoiser.hierarchy[0].vertices) != head.skin_vertices:
             raise CheckpointError(f"The denoiser and the head in {folder} do not belong together.")
-        return cls(denoiser, head, device, half == "on" or (half == "auto" and _has_fast_half(device)))
+        return cls(denoiser, head, device, half == "on" or (half == "auto" and has_fast_half(device)))
 
     def save(self, folder: Path, notes: Mapping[str, Any] | None = None) -> None:
         """Write the checkpoint folder; ``notes`` (data, licence) go into model_index.json."""
@@ -235,7 +235,7 @@ def choose_device(name: str) -> str:
     return name
 
 
-def _has_fast_half(device: str) -> bool:
+def has_fast_half(device: str) -> bool:
     """Whether bfloat16 is worth it: always on CUDA, on CPUs that multiply it in hardware."""
     if device == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported())  # pyright: ignore[reportPrivateUsage]

@@ -84,30 +84,28 @@ def windowed(values: Floats, mask: Mask, window: int) -> Floats:
     return (total / np.maximum(inside, 1))[inside >= MINIMUM_SHARE * window**2]
 
 
-def agreement(normal: Floats, neutral_normal: Floats, compression: Floats, mask: Mask, window: int) -> float:
+def agreement(change: Floats, compression: Floats, mask: Mask, window: int) -> float:
     """Correlation of crease amplitude with mesh compression (H, W), over windows of ``window`` texels.
 
-    Amplitude is the root mean square of how far the fine part of the normals (H, W, 3) leaves the neutral's;
-    compression should be the generated mesh's own. NaN where either is the same everywhere.
+    Amplitude is the root mean square of the fine part of how normals left the neutral's, ``change``
+    (H, W, 3); the compression should be that of the same face. NaN where either is the same everywhere.
     """
-    moved = fine(normal - neutral_normal, window)[..., :2]
-    amplitude = np.sqrt(windowed(np.square(moved).sum(axis=2), mask, window))
+    slopes = fine(change, window)[..., :2]
+    amplitude = np.sqrt(windowed(np.square(slopes).sum(axis=2), mask, window))
     shrunk = windowed(compression, mask, window)
     if amplitude.std() < 1e-9 or shrunk.std() < 1e-9:
         return float("nan")
     return float(np.corrcoef(amplitude, shrunk)[0, 1])
 
 
-def wrinkles_kept(
-    normal: Floats, truth: Floats, neutral: Floats, mask: Mask, width: float
-) -> tuple[float, float]:
-    """How much of the true wrinkles normals (H, W, 3) show: (share in place, energy).
+def wrinkles_kept(change: Floats, true_change: Floats, mask: Mask, width: float) -> tuple[float, float]:
+    """How much of the true wrinkles a face shows: (share in place, energy).
 
-    Wrinkles are the part of the change from the neutral that is finer than ``width`` texels. The first is
-    the regression of the shown on the true ones, 1 at best, 0 for none and for any in the wrong places; the
-    second is the ratio of mean squares, wherever they are. NaN where the truth has none.
+    Wrinkles are the part finer than ``width`` texels of how normals left the neutral's, (H, W, 3). The
+    first figure is the regression of the shown on the true ones: 1 at best, 0 for none and for any in the
+    wrong places. The second is the ratio of mean squares, wherever they are. NaN where the truth has none.
     """
-    shown, true = (fine(image - neutral, width)[mask] for image in (normal, truth))
+    shown, true = (fine(image, width)[mask] for image in (change, true_change))
     energy = float(np.square(true).mean())
     if energy == 0.0:
         return float("nan"), float("nan")

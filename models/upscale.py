@@ -143,7 +143,10 @@ class Upscaler:
         pyramid = [stack(neutral)]
         on_tile = self._counter(pyramid[0].shape[-1], size, on_step)
         for side in self._sides(pyramid[0].shape[-1], size):
-            high = self._enlarged(pyramid[-1], pyramid[-1], None, side, on_tile)
+            if known.keys() == CHANNELS.keys():
+                high = torch.empty(STACK, side, side)
+            else:
+                high = self._enlarged(pyramid[-1], pyramid[-1], None, side, on_tile)
             for name, image in known.items():
                 high[CHANNELS[name]] = resized(image, side)
             pyramid.append(high)
