@@ -27,7 +27,7 @@ from torch import Tensor
 from .comparison import OnRequest, figure
 from .corpus.skin_cache import SkinCache
 from .head import Head
-from .metrics_appearance import psnr, wrinkles_kept
+from .metrics_appearance import pooled_psnr, psnr, wrinkles_kept
 from .skin_stacks import face_texels, records_by_person, stacks
 from .upscale import CHANNELS, STACK, Upscaler, bicubic, resized, stack, unstack
 from .upscaler_weights import load_upscaler
@@ -80,7 +80,7 @@ def evaluate_upscaler(
         ]
         rows.append(
             {"name": name, "factor": factor, "blur": blur, "neutral_known": known, "sets": len(figures)}
-            | {column: figure(np.mean([row[column] for row in figures])) for column in figures[0]}
+            | _pooled(figures)
         )
         if on_request is not None:
             on_request(number + 1, len(jobs))
@@ -106,8 +106,17 @@ def _figures(
         shown["normal"] - unstack(rest)["normal"] for shown, rest in ((made, own_neutral), (true, neutral))
     )
     share, energy = wrinkles_kept(change, true_change, mask, WRINKLE_WIDTH * factor)
-    pooled = float(np.mean(list(quality.values())))
-    return quality | {"psnr": pooled, "wrinkles_kept": share, "wrinkle_energy": energy, "seconds": seconds}
+    return quality | {"wrinkles_kept": share, "wrinkle_energy": energy, "seconds": seconds}
+
+
+def _pooled(figures: Sequence[Mapping[str, float]]) -> dict[str, float | None]:
+    """One row's figures over all sets; ``psnr`` over all maps."""
+    columns = {name: [row[name] for row in figures] for name in figures[0]}
+    columns["psnr"] = [value for name in CHANNELS for value in columns[f"psnr_{name}"]]
+    return {
+        name: figure(pooled_psnr(values) if name.startswith("psnr") else np.mean(values))
+        for name, values in columns.items()
+    }
 
 
 def smaller(stacked: Tensor, factor: int, blur: float) -> Tensor:

@@ -7,6 +7,7 @@ most of it hardly does; hence two figures on what moves beside them, wrinkles an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,12 @@ def psnr(image: Floats, truth: Floats, mask: Mask) -> float:
     """Peak signal-to-noise ratio, dB, within the mask; infinite where nothing differs."""
     with np.errstate(divide="ignore"):
         return float(peak_signal_noise_ratio(truth[mask], image[mask], data_range=1.0))
+
+
+def pooled_psnr(values: Sequence[float]) -> float:
+    """PSNR, dB, of the mean squared error behind several: a perfect image makes no infinite mean."""
+    mean_square = np.mean(10 ** (-np.asarray(values) / 10))
+    return float(-10 * np.log10(mean_square)) if mean_square > 0 else float("inf")
 
 
 def ssim(image: Floats, truth: Floats, mask: Mask) -> float:
@@ -102,8 +109,8 @@ def wrinkles_kept(change: Floats, true_change: Floats, mask: Mask, width: float)
     """How much of the true wrinkles a face shows: (share in place, energy).
 
     Wrinkles are the part finer than ``width`` texels of how normals left the neutral's, (H, W, 3). The
-    first figure is the regression of the shown on the true ones: 1 at best, 0 for none and for any in the
-    wrong places. The second is the ratio of mean squares, wherever they are. NaN where the truth has none.
+    first figure is the regression of the shown on the true ones: 1 for all of them, more for deeper ones, 0
+    for none and for any in the wrong places. The second is the ratio of mean squares, wherever they are. NaN where the truth has none.
     """
     shown, true = (fine(image, width)[mask] for image in (change, true_change))
     energy = float(np.square(true).mean())

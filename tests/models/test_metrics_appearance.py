@@ -9,6 +9,7 @@ from models.metrics_appearance import (
     facial_vertex_distance,
     fine,
     flicker,
+    pooled_psnr,
     principal_compression,
     psnr,
     ssim,
@@ -42,6 +43,16 @@ def test_psnr_sees_the_mask_alone() -> None:
     assert psnr(truth, truth, LEFT) == np.inf
     noise = noisy(truth, 0.05)
     assert psnr(noise, truth, WHOLE) == pytest.approx(peak_signal_noise_ratio(truth, noise, data_range=1.0))
+
+
+def test_pooled_psnr_is_that_of_the_pooled_error() -> None:
+    truth = RANDOM.random((32, 32, 3))
+    image = truth + np.where(LEFT, 0.1, 0.01)[..., None]
+    assert pooled_psnr([psnr(image, truth, LEFT), psnr(image, truth, ~LEFT)]) == pytest.approx(
+        psnr(image, truth, WHOLE)
+    )
+    assert pooled_psnr([20.0, np.inf]) == pytest.approx(23.0103)
+    assert pooled_psnr([np.inf, np.inf]) == np.inf
 
 
 def test_ssim_is_skimage_s_within_the_mask() -> None:

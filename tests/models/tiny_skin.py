@@ -60,7 +60,9 @@ def tiny_skin(folder: Path, head: Head, splits: dict[str, int], size: int = SIZE
         person = np.repeat(np.arange(people), each)
         stage = np.zeros((len(person), len(UNIT_NAMES)), np.float32)
         shown = np.arange(len(person)) % each > 0
-        units = 4 + np.arange(len(person)) % each  # everybody shows the same few units
+        seen = np.unique(layout.triangles)
+        front = np.square(head.expression_basis[:, seen, 2]).sum(axis=1).argsort()[::-1]
+        units = front[np.arange(len(person)) % each]  # everybody shows the same few units
         stage[shown, units[shown]] = random.uniform(0.5, 1, shown.sum())
         gain = 1 + 0.2 * np.tanh(coefficients[person, 0])
         deformation = np.einsum("fu,uvd->fvd", gain[:, None] * stage, head.expression_basis[:, :skin])
