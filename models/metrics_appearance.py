@@ -109,8 +109,9 @@ def wrinkles_kept(change: Floats, true_change: Floats, mask: Mask, width: float)
     """How much of the true wrinkles a face shows: (share in place, energy).
 
     Wrinkles are the part finer than ``width`` texels of how normals left the neutral's, (H, W, 3). The
-    first figure is the regression of the shown on the true ones: 1 for all of them, more for deeper ones, 0
-    for none and for any in the wrong places. The second is the ratio of mean squares, wherever they are. NaN where the truth has none.
+    first figure is the regression of the shown on the true ones: 1 for all of them, more for deeper ones,
+    0 for none and for any in the wrong places. The second is the ratio of mean squares, wherever they are.
+    NaN where the truth has none.
     """
     shown, true = (fine(image, width)[mask] for image in (change, true_change))
     energy = float(np.square(true).mean())
