@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import commands_expressions, commands_measure
+from . import commands_expressions, commands_measure, commands_words
 from .command_line import (
     CACHE,
     CHECKPOINT,
@@ -37,6 +37,7 @@ app.add_typer(train, name="train")
 app.add_typer(evaluate, name="evaluate")
 commands_expressions.attach(train, evaluate)
 commands_measure.attach(train, evaluate)
+commands_words.attach(evaluate)
 
 
 @corpus.command("template")

@@ -7,7 +7,7 @@ with Dimple: `training_text.train_head` trains a head on top of it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,10 @@ from .errors import CheckpointError, InputError
 from .expression import MAX_WEIGHT, UNIT_NAMES
 from .text import TextEncoder, load_text_encoder
 from .units import merged_pairs
+from .words_codes_reading import read_codes
+from .words_lexicon import EMPTY
 from .words_prompts import words_of
+from .words_reading import STRUCTURE, Clause, clauses_of, together
 from .words_spelling import closest_word
 
 EXAMPLE = "for example “a tired smile, left brow raised”"
@@ -31,14 +34,6 @@ LONGEST = 48
 """Words of a prompt: about as many as the longest that the head is trained on."""
 REST = 0.06
 """Our choice: a unit that weighs less than this is at rest; what the head leaves there is no wish."""
-
-# Words that say nothing of a face by themselves.
-_EMPTY = frozenset(
-    words_of("""
-    a an the of on in at to is are be was with and but or while his her my your it its he she they them him i
-    you we this that for from as by so not no man woman person girl boy face expression character please
-""")
-)
 
 
 @dataclass(frozen=True)
@@ -136,14 +131,14 @@ class Words:
             raise CheckpointError(f"The words in {folder} are damaged; install them anew.") from error
         return cls(load_text_encoder(folder / config["encoder"]), head.eval(), known)
 
-    def express(self, prompt: str) -> Expressed:
-        """The closest mixture of units to `prompt`.
+    def express(self, prompt: str, *, whole: bool = False) -> Expressed:
+        """The closest mixture of units to `prompt`, read clause by clause, or else as a `whole`.
 
         Raises InputError for an empty prompt, for one of more than 48 words, and for one without a single
         known word that could describe a face, whatever its script.
         """
         kept, unknown, read_as = self._understood(prompt)
-        stage = self.decode(self.place([kept]))[0]
+        stage = self.read((Clause(tuple(kept)),) if whole else clauses_of(kept))
         return Expressed(stage, unknown, merged_pairs(stage), read_as)
 
     def between(self, one: str, other: str, shares: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -151,9 +146,22 @@ class Words:
 
         `shares` (K,) run from 0, the one, to 1, the other. Raises InputError as express.
         """
-        ends = self.place([self._understood(prompt)[0] for prompt in (one, other)])
+        kept = [self._understood(prompt)[0] for prompt in (one, other)]
+        ends = self.place([" ".join(words) for words in kept])
         share = torch.as_tensor(shares, dtype=torch.float32)[:, None]
-        return self.decode(nn.functional.normalize(ends[:1] * (1.0 - share) + ends[1:] * share, dim=-1))
+        way = self.decode(nn.functional.normalize(ends[:1] * (1.0 - share) + ends[1:] * share, dim=-1))
+        # what reading the ends clause by clause makes of them beyond their embeddings
+        beyond = np.stack([self.read(clauses_of(words)) for words in kept]) - self.decode(ends)
+        return np.maximum(way + (1.0 - share.numpy()) * beyond[:1] + share.numpy() * beyond[1:], 0.0)
+
+    def read(self, clauses: Sequence[Clause]) -> NDArray[np.float32]:
+        """The stage (57,) of the clauses of a prompt. Raises InputError for codes that there are not."""
+        texts = [clause.text for clause in clauses]
+        stages = self.decode(self.place(texts))
+        for i, text in enumerate(texts):
+            if (exact := read_codes(text)) is not None:
+                stages[i] = exact
+        return together(clauses, stages)
 
     def place(self, prompts: list[str]) -> Tensor:
         """Directions (N, joint) of prompts as `words_prompts.words_of` leaves them."""
@@ -170,7 +178,7 @@ class Words:
         faded = weights * np.clip((weights - REST) / REST, 0.0, 1.0)
         return np.clip(faded, 0.0, MAX_WEIGHT).astype(np.float32)
 
-    def _understood(self, prompt: str) -> tuple[str, tuple[str, ...], dict[str, str]]:
+    def _understood(self, prompt: str) -> tuple[list[str], tuple[str, ...], dict[str, str]]:
         """The prompt in known words, the unknown ones, and the misspelt ones with what they were read as."""
         words = words_of(prompt)
         if not any(word != "," for word in words):
@@ -181,17 +189,17 @@ class Words:
         unknown: list[str] = []
         read_as: dict[str, str] = {}
         for word in words:
-            if not word[0].isalpha() or word in self.known:
+            if not word[0].isalpha() or word in self.known or word in STRUCTURE:
                 kept.append(word)
             elif meant := closest_word(word, self.known):
                 kept.append(meant)
                 read_as[word] = meant
             else:
                 unknown.append(word)
-        if not any(word[0].isalpha() and word not in _EMPTY for word in kept):
+        if not any(word[0].isalpha() and word not in EMPTY for word in kept):
             listed = ", ".join(f"“{word[:20]}”" for word in unknown[:3]) or f"“{' '.join(kept)[:40]}”"
             raise InputError(f"Dimple finds no facial expression in {listed}; describe one, {EXAMPLE}.")
-        return " ".join(kept), tuple(dict.fromkeys(unknown)), read_as
+        return kept, tuple(dict.fromkeys(unknown)), read_as
 
 
 def express(prompt: str, folder: Path) -> Expressed:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from .expression import UNIT_NAMES
 from .presets import preset_stage
-from .words import Words
+from .words import Expressed, Words
+from .words_prompts import words_of
+from .words_reading import clauses_of
 
 STILL = 0.2
 """A face on which no unit weighs more than this counts as neutral, where a neutral face was meant."""
@@ -44,13 +46,15 @@ def read_phrasings(path: Path) -> tuple[Phrasing, ...]:
     return tuple(Phrasing(r["prompt"], preset_stage(r["stage"]) if r["stage"] else still) for r in rows)
 
 
-def judge(words: Words, phrasings: Sequence[Phrasing]) -> tuple[Judgement, ...]:
-    """Express every phrasing and compare. A prompt that is refused would raise InputError."""
-    return tuple(_judged(words, phrasing) for phrasing in phrasings)
+def judge(words: Words, phrasings: Sequence[Phrasing], *, whole: bool = False) -> tuple[Judgement, ...]:
+    """Express every phrasing and compare; `whole` reads prompts as one clause, for comparison.
+
+    A prompt that is refused raises InputError.
+    """
+    return tuple(_judged(words.express(p.prompt, whole=whole), p) for p in phrasings)
 
 
-def _judged(words: Words, phrasing: Phrasing) -> Judgement:
-    expressed = words.express(phrasing.prompt)
+def _judged(expressed: Expressed, phrasing: Phrasing) -> Judgement:
     stage, meant = expressed.stage, phrasing.stage
     if not meant.any():
         right = bool(stage.max() <= STILL)
@@ -59,6 +63,30 @@ def _judged(words: Words, phrasing: Phrasing) -> Judgement:
     cosine = float(stage @ meant) / lengths if lengths > 0.0 else 0.0
     right = bool(stage.any()) and bool(np.isclose(meant[int(stage.argmax())], meant.max(), atol=1e-6))
     return Judgement(phrasing.prompt, cosine, right, expressed.unknown_words)
+
+
+def kinds_of(phrasing: Phrasing) -> tuple[str, ...]:
+    """What a phrasing is an example of."""
+    said = words_of(phrasing.prompt)
+    clauses = clauses_of(said)
+    kinds = ["all", "one clause" if len(clauses) == 1 else "several clauses"]
+    if {"left", "right"} & set(said):
+        kinds.append("one side")
+    if any(clause.denied for clause in clauses) or not phrasing.stage.any():
+        kinds.append("denied or neutral")
+    return tuple(kinds)
+
+
+def evaluate(words: Words, phrasings: Sequence[Phrasing]) -> dict[str, dict[str, dict[str, float]]]:
+    """{kind: {"clauses" or "whole": summary}}: read clause by clause, and as a whole for comparison."""
+    kinds = [kinds_of(phrasing) for phrasing in phrasings]
+    found: dict[str, dict[str, dict[str, float]]] = {kind: {} for row in kinds for kind in row}
+    for name, whole in (("clauses", False), ("whole", True)):
+        judgements = judge(words, phrasings, whole=whole)
+        for kind, ways in found.items():
+            of_kind = [j for j, row in zip(judgements, kinds, strict=True) if kind in row]
+            ways[name] = summary(of_kind)
+    return found
 
 
 def summary(judgements: Sequence[Judgement]) -> dict[str, float]:

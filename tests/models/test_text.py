@@ -18,14 +18,16 @@ from transformers import (
 
 from models.errors import CheckpointError, InputError
 from models.expression import MIRROR_UNITS, UNIT_INDEX, parse_expression
+from models.presets import preset_stage
 from models.text import load_text_encoder
 from models.training_text import TextTraining, contrastive_loss, decoding_loss, train_head, train_text
 from models.words import LONGEST, Words, express
-from models.words_evaluation import judge, read_phrasings, summary
+from models.words_evaluation import evaluate, judge, read_phrasings, summary
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "models/checkpoints/text"
 PHRASINGS = ROOT / "tests/data/phrasings.json"
+CLAUSES = ROOT / "tests/data/phrasings_clauses.json"
 TINY = TextTraining(steps=3, batch=8, width=16, layers=1, heads=2, joint=16, merges=300)
 
 
@@ -45,6 +47,37 @@ class TestShipped:
         figures = summary(judge(words, phrasings))
         assert figures["cosine"] >= 0.8
         assert figures["top_unit_right"] >= 0.85
+
+    def test_clauses_read_apart_are_understood_better(self, words: Words):
+        figures = evaluate(words, read_phrasings(CLAUSES))["several clauses"]
+        assert figures["clauses"]["phrasings"] >= 50
+        assert figures["clauses"]["cosine"] >= 0.95
+        assert figures["clauses"]["cosine"] > figures["whole"]["cosine"] + 0.05
+
+    def test_every_clause_keeps_its_side_and_its_degree(self, words: Words):
+        stage = words.express("a tired smile, left brow raised").stage
+        at = {name: stage[UNIT_INDEX[name]] for name in UNIT_INDEX}
+        assert min(at["eyeBlinkLeft"], at["eyeBlinkRight"]) > 0.3
+        assert min(at["mouthSmileLeft"], at["mouthSmileRight"]) > 0.4
+        assert at["browOuterUpLeft"] > 0.8
+        assert max(at["browOuterUpRight"], at["browInnerUpRight"]) == 0.0
+        slight = words.express("slightly smiling, jaw open").stage
+        assert slight[UNIT_INDEX["mouthSmileLeft"]] < 0.6 < slight[UNIT_INDEX["jawOpen"]]
+
+    def test_what_is_denied_in_one_clause_stays_in_the_others(self, words: Words):
+        stage = words.express("happy, not smiling, jaw open").stage
+        assert stage[UNIT_INDEX["mouthSmileLeft"]] == 0.0
+        assert min(stage[UNIT_INDEX["cheekSquintLeft"]], stage[UNIT_INDEX["jawOpen"]]) > 0.4
+        surprised = words.express("surprised").stage
+        both = words.express("surprised but not afraid").stage
+        np.testing.assert_allclose(both, surprised, atol=1e-5)
+
+    def test_codes_are_looked_up(self, words: Words):
+        stage = words.express("AU1+2 and jawOpen=0.5").stage
+        expected = preset_stage(["browInnerUp", "browOuterUp", "jawOpen=0.5"])
+        np.testing.assert_array_equal(stage, expected)
+        with pytest.raises(InputError, match="no action unit 99"):
+            words.express("AU99")
 
     def test_it_is_small_and_holds_no_pickle(self):
         files = [path for path in SHIPPED.rglob("*") if path.is_file()]
@@ -78,7 +111,13 @@ class TestShipped:
         assert list(expressed.closest.values()) == sorted(expressed.closest.values(), reverse=True)
 
     @pytest.mark.parametrize(
-        ("one", "other"), [("happy", "angry"), ("jaw open", "pursed lips"), ("sad", "neutral")]
+        ("one", "other"),
+        [
+            ("happy, left brow raised", "angry but jaw open"),
+            ("happy", "angry"),
+            ("jaw open", "pursed lips"),
+            ("sad", "neutral"),
+        ],
     )
     def test_the_way_between_two_prompts_is_smooth(self, words: Words, one: str, other: str):
         way = words.between(one, other, np.linspace(0.0, 1.0, 201, dtype=np.float32))
