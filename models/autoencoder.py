@@ -52,6 +52,8 @@ class MapAutoencoder(nn.Module):
                 block_out_channels=(channels,),  # type: ignore[arg-type]
                 latent_channels=latent_channels,
                 norm_num_groups=groups,
+                use_quant_conv=False,
+                use_post_quant_conv=False,
                 scaling_factor=1.0,
                 mid_block_add_attention=False,
             )

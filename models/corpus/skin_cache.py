@@ -153,19 +153,27 @@ class SkinCache:
 
     def read(self, records: Integers) -> SkinBatch:
         """The maps of records (B,)."""
-        deformation = self.deformations(records)
         offsets = self.neutral_offsets[self.person[records]].astype(np.float32)
-        slope = self._stored("normal", records).astype(np.float32) * (2.0 / 255.0) - 1.0
-        z = np.sqrt(np.maximum(1.0 - np.square(slope).sum(axis=3, keepdims=True), 0.0))
         return SkinBatch(
-            position=self._positions(deformation),
+            position=self._positions(self.deformations(records)),
             neutral_position=self._positions(offsets),
-            albedo=_first(self._stored("albedo", records) / np.float32(255.0)),
-            specular=(self._stored("specular", records) / np.float32(255.0))[:, None],
-            roughness=(self._stored("roughness", records) / np.float32(255.0))[:, None],
-            normal=_first(np.concatenate([slope, z], axis=3) * 0.5 + 0.5),
-            height=(self._stored("height", records) / np.float32(HEIGHT_STEPS))[:, None],
+            albedo=_first(self.maps("albedo", records)),
+            specular=self.maps("specular", records)[:, None],
+            roughness=self.maps("roughness", records)[:, None],
+            normal=_first(self.maps("normal", records)),
+            height=self.maps("height", records)[:, None],
         )
+
+    def maps(self, name: str, records: Integers) -> Floats:
+        """One kind of map of records (B,): (B, H, W, 3) albedo and normal, (B, H, W) the others."""
+        stored = self._stored(name, records)
+        if name == "height":
+            return stored / np.float32(HEIGHT_STEPS)
+        if name != "normal":
+            return stored / np.float32(255.0)
+        slope = stored.astype(np.float32) * (2.0 / 255.0) - 1.0
+        z = np.sqrt(np.maximum(1.0 - np.square(slope).sum(axis=3, keepdims=True), 0.0))
+        return np.concatenate([slope, z], axis=3) * np.float32(0.5) + np.float32(0.5)
 
     def _positions(self, displacements: Floats) -> Floats:
         batch, vertices = displacements.shape[:2]
