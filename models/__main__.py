@@ -36,6 +36,7 @@ app.add_typer(corpus, name="corpus")
 app.add_typer(train, name="train")
 app.add_typer(evaluate, name="evaluate")
 commands_expressions.attach(train, evaluate)
+commands_appearance.attach(train)
 commands_measure.attach(train, evaluate)
 commands_words.attach(evaluate)
 
