@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import commands_expressions, commands_measure, commands_words
+from . import commands_appearance, commands_expressions, commands_measure, commands_words
 from .command_line import (
     CACHE,
     CHECKPOINT,
