@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .training_expressions import TrainedExpressions
 
 WORK = Path("cache/expressions")
+TAKE = Path("../shared/data/livelink-take-mit/take_live_link_face.csv")
 DIVERSE = 6
 """People of one face whose spread the diversity is compared with."""
 
@@ -27,6 +28,7 @@ def attach(train: typer.Typer, evaluate: typer.Typer) -> None:
     """Add the commands to their groups."""
     train.command("expression-baselines")(train_baselines)
     evaluate.command("expressions")(evaluate_expressions)
+    evaluate.command("motion")(evaluate_motion)
 
 
 def train_baselines(
@@ -76,6 +78,22 @@ def evaluate_expressions(
         )
     if plot is not None:
         plot_specificity(result["rows"], plot)
+    report(result, json_path)
+
+
+def evaluate_motion(
+    checkpoint: Checkpoint = CHECKPOINT,
+    take: Annotated[Path, typer.Option(help="A real capture: the CSV of a Live Link Face take.")] = TAKE,
+    people: Annotated[int, typer.Option(help="New people, each of whom shows two expressions.")] = 4,
+    device: Device = "auto",
+    json_path: Json = None,
+) -> None:
+    """Compare onsets, frequencies and symmetry of generated motion with a real capture."""
+    from .evaluation_motion import MotionPlan
+    from .evaluation_motion import evaluate_motion as run
+
+    with progress_bar("clip") as show:
+        result = run(checkpoint, take, MotionPlan(people), device=device, on_request=show)
     report(result, json_path)
 
 
