@@ -36,6 +36,7 @@ class Sampler:
     steps: int
     late_start: int
     first_frame: str = "neutral"  # which frame hands over at late_start: the first one, or the "peak"
+    noise_scale: float = 1.0  # of the initial noise; below 1 animations differ less from the model's mean
 
 
 SAMPLERS: Mapping[str, Sampler] = {
@@ -158,6 +159,7 @@ class AnimateMe:
             steps=preset.steps,
             seed=seed,
             late_start=preset.late_start,
+            noise_scale=preset.noise_scale,
             first_frame=peak,
             frames_per_chunk=frames_per_chunk or 64,
             device=self.device,
@@ -194,6 +196,7 @@ class AnimateMe:
             preset.steps if steps is None else steps,
             preset.late_start if late_start is None else late_start,
             preset.first_frame,
+            preset.noise_scale,
         )
 
     def _scheduler_factory(self, name: str) -> Callable[[], Scheduler]:

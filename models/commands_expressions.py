@@ -29,6 +29,7 @@ def attach(train: typer.Typer, evaluate: typer.Typer) -> None:
     train.command("expression-baselines")(train_baselines)
     evaluate.command("expressions")(evaluate_expressions)
     evaluate.command("motion")(evaluate_motion)
+    evaluate.command("noise-scale")(evaluate_noise_scale)
 
 
 def train_baselines(
@@ -94,6 +95,26 @@ def evaluate_motion(
 
     with progress_bar("clip") as show:
         result = run(checkpoint, take, MotionPlan(people), device=device, on_request=show)
+    report(result, json_path)
+
+
+def evaluate_noise_scale(
+    checkpoint: Checkpoint = CHECKPOINT,
+    ict: Ict = DEFAULT_ICT,
+    corpus_folder: Corpus = CACHE,
+    people: Annotated[int, typer.Option(help="Validation people, who take turns at the labels.")] = 18,
+    seeds: Annotated[int, typer.Option(help="Animations of each.")] = 6,
+    device: Device = "auto",
+    json_path: Json = None,
+) -> None:
+    """Compare strengths of the initial noise: how various and how far from the truth animations become."""
+    from .noise_scale import compare_noise_scales
+
+    people_of = _people(_face_model(checkpoint, ict), corpus_folder, "validation", 2 * DIVERSE)
+    with progress_bar("request") as show:
+        result = compare_noise_scales(
+            checkpoint, people_of, people=people, seeds=seeds, device=device, on_request=show
+        )
     report(result, json_path)
 
 

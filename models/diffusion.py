@@ -85,6 +85,7 @@ def sample_consistent(
     steps: int,
     seed: int,
     late_start: int = TRAIN_TIMESTEPS,
+    noise_scale: float = 1.0,
     first_frame: int = 0,
     begin: int = TRAIN_TIMESTEPS,
     initial: Tensor | None = None,
@@ -98,10 +99,12 @@ def sample_consistent(
         first timestep of the chain every frame takes the whole chain from the shared initial noise.
     begin: the chain starts at its first timestep that is not above this one.
     initial (frames, *shape): clean states whose noised ones the chain begins with; without it, pure noise.
+    noise_scale: factor of the initial noise. Where the sampler adds none, the chain carries noise to samples
+        continuously, nearly linearly, so samples spread about as much less round what is expected.
     frames_per_chunk: how many frames go through the network at once. No influence on the result.
     """
     device = torch.device(device)
-    initial_noise = _shared_noise(seed, TRAIN_TIMESTEPS, 1, shape, device)
+    initial_noise = noise_scale * _shared_noise(seed, TRAIN_TIMESTEPS, 1, shape, device)
     timesteps = [t for t in _timesteps(scheduler(), steps) if t <= begin]
     remaining = sum(t <= late_start for t in timesteps)
     whole_chain = remaining == len(timesteps)
