@@ -9,7 +9,13 @@ from typing import Annotated
 
 import typer
 
-from . import commands_appearance, commands_expressions, commands_measure, commands_words
+from . import (
+    commands_appearance,
+    commands_expressions,
+    commands_measure,
+    commands_skin,
+    commands_words,
+)
 from .command_line import (
     CACHE,
     CHECKPOINT,
@@ -38,6 +44,7 @@ app.add_typer(evaluate, name="evaluate")
 commands_expressions.attach(train, evaluate)
 commands_appearance.attach(train)
 commands_measure.attach(train, evaluate)
+commands_skin.attach(corpus)
 commands_words.attach(evaluate)
 
 
