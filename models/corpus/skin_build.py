@@ -18,7 +18,7 @@ from ..head import Head
 from ..uv_maps import FACE_WINDOW, UVLayout
 from .frames import PEOPLE_PER_SHARD, preset
 from .skin import BrdfMaps, SkinPainter
-from .skin_cache import Records, has_shard, write_people, write_settings, write_shard
+from .skin_cache import Records, count_people, has_shard, write_people, write_settings, write_shard
 from .skin_regions import SkinAtlas
 from .skin_traits import SkinTraits, draw_skin
 
@@ -74,24 +74,24 @@ def build_skin(
     """Write the neutral and ``frames`` random frames of every person; yields (people done, people).
 
     People keep the split they have in the corpus. Shards that exist are kept, so an interrupted build goes
-    on. Raises InputError when ``out`` holds something else or the corpus lacks people.
+    on, and one with more people adds them. Raises InputError when ``out`` holds something else or the corpus lacks people.
     """
     layout = UVLayout.of_head(head, size, FACE_WINDOW)
     atlas = SkinAtlas.of(head, layout)
     mean = head.neutral_vertices[: head.skin_vertices]
-    content = {"people": dict(people), "frames": frames, "seed": seed, **SETTING}
+    content = {"frames": frames, "seed": seed, **SETTING}
     write_settings(out, layout, SkinTraits.names(), content)
     done, total = 0, sum(people.values())
     for split, count in ((split, count) for split, count in people.items() if count):
         source = CorpusPeople.open(corpus, split, count)
         folder = out / split
-        if not (folder / "people.safetensors").is_file():
+        if count_people(folder) < count:
             traits = np.stack([draw_skin(int(s)).vector() for s in source.seeds])
             write_people(folder, source.seeds, traits, _aligned_offsets(mean, source.offsets))
         for start in range(0, count, PEOPLE_PER_SHARD):
             members = range(start, min(start + PEOPLE_PER_SHARD, count))
             number = start // PEOPLE_PER_SHARD
-            if not has_shard(folder, number):
+            if not has_shard(folder, number, len(members)):
                 parts = [_painted(atlas, mean, source, member, frames, seed) for member in members]
                 write_shard(folder, number, _joined(parts))
             done += len(members)

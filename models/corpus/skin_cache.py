@@ -46,6 +46,7 @@ Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
 SETTINGS_NAME = "skin.json"
+PEOPLE_NAME = "people.safetensors"
 HEIGHT_STEPS = 10_000.0
 """Steps of a height map in one mm; int16 holds 3.2 mm either way."""
 MAPS = ("albedo", "specular", "roughness", "normal", "height", "deformation")
@@ -109,7 +110,7 @@ class SkinCache:
             )
         settings = json.loads((folder / SETTINGS_NAME).read_text(encoding="utf-8"))
         layout = UVLayout.of_head(head, settings["size"], tuple(settings["window"]))
-        people = load_file(folder / split / "people.safetensors")
+        people = load_file(folder / split / PEOPLE_NAME)
         rows: dict[str, list[NDArray[Any]]] = {}
         starts = [0]
         for table in tables:
@@ -196,7 +197,7 @@ def write_people(folder: Path, seed: Integers, traits: Floats, neutral_offsets: 
         "traits": traits.astype(np.float32),
         "neutral": neutral_offsets.astype(np.float16),
     }
-    save_file(arrays, folder / "people.safetensors")
+    save_file(arrays, folder / PEOPLE_NAME)
 
 
 def write_settings(
@@ -212,9 +213,20 @@ def write_settings(
         raise InputError(f"{folder} holds other skin; delete that folder or choose another one.")
 
 
-def has_shard(folder: Path, number: int) -> bool:
-    """Whether shard ``number`` of the split in ``folder`` is complete: its table is written last."""
-    return (folder / f"records_{number:04d}.npz").is_file()
+def count_people(folder: Path) -> int:
+    """How many people the split in ``folder`` knows; 0 when it is new."""
+    path = folder / PEOPLE_NAME
+    return len(load_file(path)["seed"]) if path.is_file() else 0
+
+
+def has_shard(folder: Path, number: int, people: int) -> bool:
+    """Whether shard ``number`` of the split in ``folder`` is complete, its table being written last, and
+    holds that many people."""
+    table = folder / f"records_{number:04d}.npz"
+    if not table.is_file():
+        return False
+    with np.load(table) as found:
+        return len(np.unique(found["person"])) >= people
 
 
 def write_shard(folder: Path, number: int, records: Records) -> None:

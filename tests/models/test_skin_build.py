@@ -51,7 +51,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, head: Head) -> Path:
 
 def test_build_and_resume(tmp_path: Path, corpus: Path, head: Head):
     arguments = (corpus, head, {"train": PEOPLE, "validation": 0}, 2, 64)
-    assert list(build_skin(tmp_path, *arguments)) == [(3, 3)]
+    assert list(build_skin(tmp_path, corpus, head, {"train": 1}, 2, 64)) == [(1, 1)]
+    assert len(SkinCache.open(tmp_path, "train", head)) == 3
+    assert list(build_skin(tmp_path, *arguments)) == [(3, 3)]  # two more
     cache = SkinCache.open(tmp_path, "train", head)
     assert len(cache) == PEOPLE * 3
     assert cache.frames.tolist() == [1, 2, 4, 5, 7, 8]

@@ -54,9 +54,10 @@ def test_round_trip(tmp_path: Path, head: Head):
     write_settings(tmp_path, layout, ("melanin", "age"), {"made_of": "test"})
     write_people(tmp_path / "train", np.array([7, 9]), np.array([[0.1, 0.2], [0.3, 0.4]]), offsets)
     for number, records in enumerate(written):
-        assert not has_shard(tmp_path / "train", number)
+        assert not has_shard(tmp_path / "train", number, 1)
         write_shard(tmp_path / "train", number, records)
-        assert has_shard(tmp_path / "train", number)
+        assert has_shard(tmp_path / "train", number, 1)
+        assert not has_shard(tmp_path / "train", number, 2)
 
     cache = SkinCache.open(tmp_path, "train", head)
     assert len(cache) == 6
