@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,18 @@ from numpy.typing import NDArray
 from models.alignment import similarity_to
 from models.animate_me import AnimateMe, choose_device
 from models.diffusion import TRAIN_TIMESTEPS
+from models.drawn_signal import Drawing, draw_signal
 from models.errors import CheckpointError, InputError
-from models.expression import UNIT_NAMES, expression_signal
+from models.expression import UNIT_NAMES
 from models.head import Head
 from models.library import Library, make_library
 from models.library_file import shape_set
 from models.library_sets import chosen
+from models.micro_motion import bring_to_life
+from models.presets import preset_stage
+from models.saved_presets import SavedPreset, save_preset
+from models.signal import remarks
+from models.units import merged_pairs
 
 from .head_check import check_head
 from .job_folder import JobFolder
@@ -32,11 +38,13 @@ from .protocol import (
     PROTOCOL_VERSION,
     AnimateRequest,
     Check,
+    ExpressRequest,
     HeadRequest,
     Hello,
     LibraryRequest,
     Ready,
     Request,
+    SavePresetRequest,
 )
 from .requirements import versions
 from .worker import JobFailedError, Report, Result
@@ -104,6 +112,10 @@ class DimpleJobs:
                     return self._animate(request, report)
                 case LibraryRequest():
                     return self._library(request, report)
+                case ExpressRequest():
+                    return _express(request, report)
+                case SavePresetRequest():
+                    return _save_preset(request)
         except InputError as error:
             raise JobFailedError("input", str(error)) from error
         except CheckpointError as error:
@@ -151,8 +163,13 @@ class DimpleJobs:
     def _animate(self, request: AnimateRequest, report: Report) -> Result:
         folder, neutral, triangles = _head_in(request.folder)
         _check_sampling(request)
-        _check_length(request.frames, neutral)
-        signal = _signal(request, folder)
+        if not request.performance:
+            _check_length(request.frames, neutral)
+        drawn, said = _drawn(request, folder)
+        signal = bring_to_life(
+            drawn, request.frame_rate, request.seed, micro_motion=request.micro_motion, blinks=request.blinks
+        )
+        _check_length(len(signal), neutral)
         folder.require_room(len(signal) * neutral.nbytes)
         model = self._model_for(neutral, triangles, request.checkpoint, report)
         mm_per_unit, residual_mm = _measure(model, neutral)
@@ -174,13 +191,14 @@ class DimpleJobs:
         deformations = in_smaller_chunks(sample, chunk, free)
         _check_finite(deformations)
         report("write", 0, 1)
-        paths = folder.write({"deformations": deformations, "signal": signal})
+        paths = folder.write({"deformations": deformations, "signal": signal, "drawn_signal": drawn})
         facts = {
             "checkpoint_name": model.head.config["name"],
             "unit_names": list(UNIT_NAMES),
             "mm_per_unit": mm_per_unit,
             "identity_residual_mm": residual_mm,
             "frame_rate": request.frame_rate,
+            "remarks": list(said),
         }
         return Result(paths, request.seed, facts)
 
@@ -282,14 +300,48 @@ def _check_finite(deformations: Floats) -> None:
         )
 
 
-def _signal(request: AnimateRequest, folder: JobFolder) -> Floats:
-    """(K, M) the signal that the host left in the folder, or else the one that the request describes."""
-    if not folder.has("expression_signal"):
-        return expression_signal(request.expressions, request.intensity, request.profile, request.frames)
-    signal = folder.read("expression_signal", columns=len(UNIT_NAMES)).astype(np.float32)
-    if not len(signal) or not np.isfinite(signal).all():
-        raise InputError("The expression curve has no frames, or values that are no numbers: draw it again.")
-    return signal
+def _drawn(request: AnimateRequest, folder: JobFolder) -> tuple[Floats, tuple[str, ...]]:
+    """(K, M) the signal that the host left in the folder, or else the one that the request describes, before
+    it is brought to life; and what the artist should know of it."""
+    if folder.has("expression_signal"):
+        signal = folder.read("expression_signal", columns=len(UNIT_NAMES)).astype(np.float32)
+        if not len(signal) or not np.isfinite(signal).all():
+            raise InputError(
+                "The expression curve has no frames, or values that are no numbers: draw it again."
+            )
+        return signal, ()
+    drawing = Drawing(**{item.name: getattr(request, item.name) for item in fields(Drawing)})
+    curves = folder.read("curves", columns=len(request.curves)) if request.curves else None
+    return draw_signal(drawing, curves)
+
+
+def _express(request: ExpressRequest, report: Report) -> Result:
+    """Which units the words mean, strongest first; no folder and no head are needed."""
+    shipped = SHIPPED_CHECKPOINTS / request.text
+    report("read", 0, 1)
+    from models.words import express  # late: transformers takes seconds to load, and nothing else needs it
+
+    found = express(request.prompt, shipped if shipped.is_dir() else Path(request.text))
+    facts = {
+        "units": [[name, weight] for name, weight in found.closest.items()],
+        "unknown_words": list(found.unknown_words),
+        "read_as": dict(found.read_as),
+        "remarks": list(remarks(found.stage[None])),
+    }
+    return Result(info=facts)
+
+
+def _save_preset(request: SavePresetRequest) -> Result:
+    stage = preset_stage(request.expressions, request.presets)
+    texts = (request.name, request.author, request.licence, request.preview)
+    preset = SavedPreset(*texts, stage=merged_pairs(stage))
+    try:
+        path = save_preset(Path(request.presets_folder), preset, replace=request.replace)
+    except OSError as error:
+        raise InputError(
+            f"The preset cannot be written to {request.presets_folder}: {error.strerror}."
+        ) from error
+    return Result(info={"file": str(path), "remarks": list(remarks(stage[None]))})
 
 
 def _check_sampling(request: AnimateRequest) -> None:

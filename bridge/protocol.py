@@ -85,6 +85,13 @@ class AnimateRequest:
     `folder` holds neutral_vertices.npy (V, 3) float32 and triangles.npy (F, 3) int32, and may hold
     expression_signal.npy (K, M) float32, which then stands in for `expressions`, `intensity` and `profile`.
     `checkpoint` is a folder, or the name of a shipped one. `late_start`, `steps`: None is the sampler's own.
+
+    What is expressed over time adds up: `expressions` along `profile`; `moments`
+    ("0.5:happiness=0.8,jawOpen@0.3": seconds, expressions, seconds of transition); a Live Link Face CSV at
+    the path `performance`, from `performance_start` seconds on, for at most `frames`; `curves`, names of
+    units whose weights lie in curves.npy (K, N). `presets` are the artist's own, by name. `signal_digest`
+    tells apart what is not in the request. `left` and `right` scale the halves of the face;
+    `micro_motion` (0 to 1) and `blinks` a minute come on top.
     """
 
     job: str
@@ -99,6 +106,44 @@ class AnimateRequest:
     sampler: str = "default"
     late_start: int | None = None
     steps: int | None = None
+    moments: tuple[str, ...] = ()
+    performance: str = ""
+    performance_start: float = 0.0
+    curves: tuple[str, ...] = ()
+    presets: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
+    signal_digest: str = ""
+    left: float = 1.0
+    right: float = 1.0
+    micro_motion: float = 0.0
+    blinks: float = 0.0
+
+
+@dataclass(frozen=True)
+class ExpressRequest:
+    """Asks which units a description in words means. `text` is a text checkpoint's folder or shipped name."""
+
+    job: str
+    prompt: str
+    text: str = "text"
+
+
+@dataclass(frozen=True)
+class SavePresetRequest:
+    """Asks to keep expressions as a preset of the artist's own in `presets_folder`.
+
+    `expressions` add up; `presets` are saved ones they may name. `preview` is a picture's file name in the
+    folder, or empty.
+    """
+
+    job: str
+    presets_folder: str
+    name: str
+    expressions: tuple[str, ...]
+    author: str = ""
+    licence: str = ""
+    preview: str = ""
+    replace: bool = False
+    presets: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
 
 
 @dataclass(frozen=True)
@@ -190,7 +235,9 @@ class Cancelled:
     job: str
 
 
-Request: TypeAlias = Check | HeadRequest | AnimateRequest | LibraryRequest
+Request: TypeAlias = (
+    Check | HeadRequest | AnimateRequest | ExpressRequest | SavePresetRequest | LibraryRequest
+)
 Message: TypeAlias = Hello | Request | Cancel | Quit | Ready | Progress | Done | Failed | Cancelled
 
 MESSAGE_TYPES: dict[str, type[Message]] = {
@@ -198,6 +245,8 @@ MESSAGE_TYPES: dict[str, type[Message]] = {
     "check": Check,
     "head": HeadRequest,
     "animate": AnimateRequest,
+    "express": ExpressRequest,
+    "save_preset": SavePresetRequest,
     "library": LibraryRequest,
     "cancel": Cancel,
     "quit": Quit,
@@ -323,7 +372,7 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
     elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         if abs(value) <= sys.float_info.max:  # false for NaN too, and no overflow for a huge integer
             return float(value)
-    elif hint in (int, str) and isinstance(value, hint) and not isinstance(value, bool):
+    elif hint in (bool, int, str) and isinstance(value, hint) and isinstance(value, bool) == (hint is bool):
         return value
     raise ProtocolError(f"{where} cannot be {value!r:.80}")
 

@@ -13,7 +13,15 @@ from .memory import MEBIBYTE, free_ram
 from .protocol import PROTOCOL_VERSION, Check, Hello, Ready, Request
 from .worker import JobFailedError, Jobs, Report, Result
 
-REQUIRED_PACKAGES = ("numpy", "scipy", "torch", "safetensors", "diffusers", "fast_simplification")
+REQUIRED_PACKAGES = (
+    "numpy",
+    "scipy",
+    "torch",
+    "safetensors",
+    "diffusers",
+    "fast_simplification",
+    "transformers",
+)
 
 
 def open_jobs(hello: Hello) -> Jobs:

@@ -38,6 +38,25 @@ class Moment:
     transition: float | None = None
 
 
+def parse_moment(text: str) -> Moment:
+    """The moment an artist wrote: `SECONDS:EXPRESSION[,EXPRESSION...][@TRANSITION]`.
+
+    `0.5:happiness=0.8`, `1.2:jawOpen=0.4,browDown@0.3`; no expression, or `neutral`, is the neutral face.
+    Raises InputError for anything else.
+    """
+    seconds, separator, rest = text.partition(":")
+    before, at, transition = rest.rpartition("@")
+    expressions = before if at else rest
+    try:
+        time, duration = float(seconds), float(transition) if at else None
+    except ValueError:
+        separator, time, duration = "", 0.0, None
+    if not separator:
+        raise InputError(f"“{text[:60]}” is no moment; write it as in 0.5:happiness=0.8 or 1:smirk@0.3.")
+    names = tuple(name.strip() for name in expressions.split(",") if name.strip())
+    return Moment(time, () if names == ("neutral",) else names, 1.0, duration)
+
+
 def signal_of_moments(
     moments: Sequence[Moment], frames: int, frame_rate: float, saved: Mixtures = MappingProxyType({})
 ) -> Signal:

@@ -28,7 +28,11 @@ STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
     float: NUMBERS,
     int | None: st.none() | st.integers(),
     tuple[str, ...]: st.lists(TEXT, max_size=3).map(tuple),
+    bool: st.booleans(),
     dict[str, str]: st.dictionaries(TEXT, TEXT, max_size=3),
+    dict[str, dict[str, float]]: st.dictionaries(
+        TEXT, st.dictionaries(TEXT, NUMBERS, max_size=2), max_size=2
+    ),
     dict[str, Any]: st.dictionaries(TEXT, JSON, max_size=3),
     protocol.FailureKind: st.sampled_from(sorted(protocol.ARTIST_TEXT)),
 }
