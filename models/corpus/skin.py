@@ -173,7 +173,7 @@ class SkinPainter:
         field += 0.25 * (region["upper_lid"] + region["under_eye"])
         field -= 0.25 * region["forehead"] + 0.25 * region["perioral"] + 0.15 * region["neck"]
         field += 0.10 * noise.smooth(5.0) * np.maximum(region["cheek"], region["nose"])
-        lips = np.log(noise.rng.uniform(3.5, 6.5)) + 0.15 * noise.smooth(3.0) * detail(3.0)
+        lips = np.log(noise.rng.uniform(4.5, 8.5)) + 0.15 * noise.smooth(3.0) * detail(3.0)
         field = np.log(traits.blood) + field * (1.0 - 0.7 * atlas.lip) + lips * atlas.lip
         field += 0.6 * atlas.lid_margin
         return field + atlas.mucosa * (np.log(0.085) - field)
@@ -188,9 +188,9 @@ class SkinPainter:
         pits = 0.15 * np.exp(-((near / 0.26) ** 2)) * atlas.detail(1.5) * weight
         net = 0.065 * np.exp(-((second / 0.16) ** 2)) * atlas.detail(1.5)
         coarse = noise.cells(2.8)[1]
-        net += 0.05 * np.exp(-((coarse / 0.2) ** 2)) * atlas.detail(2.8)
+        net += 0.03 * np.exp(-((coarse / 0.2) ** 2)) * atlas.detail(2.8)
         relief = -pits - net * (0.35 + 0.65 * weight)
-        relief += 0.03 * noise.smooth(3.2) * atlas.detail(3.2) + 0.035 * noise.smooth(6.0)
+        relief += 0.018 * noise.smooth(3.2) * atlas.detail(3.2) + 0.016 * noise.smooth(6.0)
         dry = 1.0 - atlas.mucosa
         lips = 0.07 * self.creases.fine[:, 0] * atlas.lip * atlas.detail(2.5)
         self._skin = dry * (1.0 - 0.8 * atlas.lip)
@@ -217,7 +217,7 @@ class SkinPainter:
         share = np.divide(grey, cover, out=np.full_like(cover, traits.grey), where=cover > 0.01)
         pigmented = hair_colour(traits.hair_darkness, traits.hair_red)
         self._hair_cover = (0.93 * hairs).astype(np.float32)
-        white = np.array([0.42, 0.41, 0.39], np.float32)
+        white = np.array([0.31, 0.29, 0.265], np.float32)
         self._hair_colour = (pigmented + share[:, None] * (white - pigmented)).astype(np.float32)
 
     def _surface(self) -> None:

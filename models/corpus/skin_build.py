@@ -74,7 +74,8 @@ def build_skin(
     """Write the neutral and ``frames`` random frames of every person; yields (people done, people).
 
     People keep the split they have in the corpus. Shards that exist are kept, so an interrupted build goes
-    on, and one with more people adds them. Raises InputError when ``out`` holds something else or the corpus lacks people.
+    on, and one with more people adds them. Raises InputError when ``out`` holds something else or the corpus
+    lacks people.
     """
     layout = UVLayout.of_head(head, size, FACE_WINDOW)
     atlas = SkinAtlas.of(head, layout)

@@ -193,7 +193,7 @@ class CreaseBank:
         chart = atlas.chart + wander
         self.families = tuple(_open(atlas, rest, chart, family, rng, age) for family in FAMILIES)
         self.fine = _fine_wrinkles(atlas, rng)
-        self.fine_depth = 0.10 * (0.5 + 0.7 * age)
+        self.fine_depth = 0.10 * (0.2 + 0.8 * age)
         angle = np.pi * np.arange(DIRECTIONS) / DIRECTIONS
         self.fine_across = np.stack([np.cos(angle) ** 2, np.sin(2 * angle), np.sin(angle) ** 2], axis=1)
 

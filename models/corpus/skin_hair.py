@@ -27,7 +27,7 @@ def draw_brows(
 
     ``density`` and ``thickness`` are about 1; ``grey`` is the share of hairs without pigment.
     """
-    shape = 1.5 * rng.standard_normal(5) + [0.0, 0.0, rng.normal(0.0, 1.2), 0.0, rng.normal(-1.0, 1.5)]
+    shape = 0.8 * rng.standard_normal(5) + [0.0, 0.0, rng.normal(0.0, 1.2), 0.0, rng.normal(-1.0, 1.5)]
     covered, greyed = np.zeros((2, len(atlas.chart)), np.float32)
     for side, numbers in ((1.0, range(22, 27)), (-1.0, range(21, 16, -1))):
         knots = atlas.landmarks[list(numbers)] * [side, 1.0]
@@ -74,7 +74,7 @@ def _seen(atlas: SkinAtlas, side: float, strokes: NDArray[np.float64]) -> Floats
     image = Image.new("L", (width, height))
     pen = ImageDraw.Draw(image)
     for stroke in (strokes - [left, low]) / PIXEL:
-        pen.line([(float(x), float(height - y)) for x, y in stroke], fill=185)
+        pen.line([(float(x), float(height - y)) for x, y in stroke], fill=235)
     texel = atlas.texel_mm / PIXEL
     canvas = gaussian_filter(np.asarray(image, np.float32) / 255.0, max(0.45 * texel, 0.4))
     x, y = side * atlas.chart[:, 0], atlas.chart[:, 1]
@@ -82,4 +82,4 @@ def _seen(atlas: SkinAtlas, side: float, strokes: NDArray[np.float64]) -> Floats
     at = [height - (y[near] - low) / PIXEL - 0.5, (x[near] - left) / PIXEL - 0.5]
     found = np.zeros(len(x), np.float32)
     found[near] = map_coordinates(canvas, at, order=1, mode="constant")
-    return np.minimum(1.15 * found, 1.0)
+    return np.minimum(1.4 * found, 1.0)

@@ -33,8 +33,8 @@ def draw_spots(
     melanin = np.zeros(len(dry), np.float32)
     if freckles > 0.05:
         count = int(rng.integers(350, 1900) * min(freckles, 1.0))
-        melanin += _discs(atlas, sunny, rng, count, (0.45, 1.25), (0.35 * freckles, 0.9 * freckles))
-    melanin = np.minimum(melanin, 1.1)
+        melanin += _discs(atlas, sunny, rng, count, (0.45, 1.25), (0.5 * freckles, 1.3 * freckles))
+    melanin = np.minimum(melanin, 1.8)
     dimmed = min(1.0, (0.05 / traits.melanin) ** 0.5)
     melanin += dimmed * _discs(atlas, everywhere, rng, traits.moles, (0.7, 1.7), (1.2, 2.4))
     if traits.age > 0.5:
