@@ -70,6 +70,19 @@ def write_action(
     return action
 
 
+def share_action(key: bpy.types.Key, leading: bpy.types.Key) -> None:
+    """Animate the keys of `key` by the action of `leading` instead of by drivers, where that has one."""
+    action = leading.animation_data.action if leading.animation_data is not None else None
+    if action is None:
+        return
+    data = key.animation_data_create()
+    for driver in list(data.drivers):
+        data.drivers.remove(driver)
+    data.action = action
+    if HAS_SLOTS:
+        data.action_slot = leading.animation_data.action_slot
+
+
 def animates(action: bpy.types.Action, key_names: Sequence[str]) -> bool:
     """Whether the action has a curve for one of these shape keys."""
     paths = {value_path(name) for name in key_names}

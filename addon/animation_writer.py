@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import bpy
 import numpy as np
@@ -11,6 +11,13 @@ from numpy.typing import NDArray
 
 from ..bridge.protocol import AnimateRequest
 from . import action_writer, mesh_reader, shape_key_writer
+from .companion_writer import (
+    Following,
+    check_companions,
+    key_names_of,
+    remove_from_companions,
+    write_companion,
+)
 from .low_rank import low_rank
 from .mesh_reader import HeadError
 from .recipe import Bake, Recipe, delete_recipe, read_recipes, store_recipe, without_job
@@ -32,15 +39,16 @@ def write_animation(
     mm_per_unit: float,
     bake: Bake | None = None,
     placement: Placement | None = None,
+    followers: Sequence[Following] = (),
 ) -> Recipe:
     """Make `head` show its neutral plus `deformations[i]` at frame `start_frame + i`.
 
-    deformations (K, V, 3) in the head's own units. The same request with the same bake updates its own keys
-    in place; anything else adds keys after the existing ones. Raises HeadError, RecipeError; nothing was
-    written then.
+    deformations (K, V, 3) in the head's own units; `followers` move with it, K shapes each. The same request
+    with the same bake updates its own keys in place; anything else adds keys after the existing ones. Raises
+    HeadError, RecipeError; nothing was written then.
     """
     bake, placement = bake or Bake(), placement or Placement()
-    _check(head, deformations, placement)
+    _check(head, deformations, placement, followers)
     recipes = read_recipes(head)
     known = next((recipe for recipe in recipes.values() if recipe.makes_the_same(request, bake)), None)
     name = (
@@ -48,12 +56,18 @@ def write_animation(
     )
     shapes, coefficients, error = deformations, None, 0.0
     if bake.tolerance_mm > 0:
-        baked = low_rank(deformations, bake.tolerance_mm / mm_per_unit)
-        shapes, coefficients, error = baked.components, baked.coefficients, baked.largest_error * mm_per_unit
+        together = np.concatenate([deformations, *(other.deformations for other in followers)], axis=1)
+        baked = low_rank(together, bake.tolerance_mm / mm_per_unit)
+        coefficients, error = baked.coefficients, baked.largest_error * mm_per_unit
+        ends = np.cumsum([deformations.shape[1], *(other.deformations.shape[1] for other in followers)])
+        shapes, *others = np.split(baked.components, ends[:-1], axis=1)
+        followers = [replace(other, deformations=own) for other, own in zip(followers, others, strict=True)]
     if known is not None and len(known.key_names) == len(shapes):
         key_names = list(known.key_names)
     else:
-        key_names = shape_key_writer.key_names(name, len(shapes), _taken(head))
+        taken = _taken(head) | key_names_of(followers)
+        key_names = shape_key_writer.key_names(name, len(shapes), taken)
+    check_companions(head, followers, key_names)
     shape_key_writer.write_shape_keys(head, key_names, shapes)
     key = head.data.shape_keys
     if coefficients is None:
@@ -64,6 +78,8 @@ def write_animation(
         curves = action_writer.coefficient_curves(
             key_names, coefficients, placement.start_frame, placement.hold_last
         )
+    for other in followers:
+        write_companion(head, other, key_names)
     previous = _action_in_use(head)
     action = action_writer.write_action(key, _own_action(previous, known, placement), name, curves)
     if previous is not None and previous != action:
@@ -86,6 +102,7 @@ def remove_animation(head: bpy.types.Object, name: str) -> None:
     if key is not None:
         if action is not None:
             action_writer.remove_curves(key, action, recipe.key_names)
+        remove_from_companions(head, recipe.key_names)
         shape_key_writer.remove_shape_keys(head, recipe.key_names)
     if action is not None and action_writer.is_empty(action):
         bpy.data.actions.remove(action)
@@ -97,7 +114,12 @@ def title(expressions: Sequence[str]) -> str:
     return " ".join(text.partition("=")[0].strip() for text in expressions) or "expression"
 
 
-def _check(head: bpy.types.Object, deformations: NDArray[np.float32], placement: Placement) -> None:
+def _check(
+    head: bpy.types.Object,
+    deformations: NDArray[np.float32],
+    placement: Placement,
+    followers: Sequence[Following],
+) -> None:
     """Raises HeadError where writing would fail half-way."""
     if (reason := mesh_reader.refusal(head)) is not None:
         raise HeadError(f"{reason}.")
@@ -105,6 +127,8 @@ def _check(head: bpy.types.Object, deformations: NDArray[np.float32], placement:
         raise HeadError(f"The result is not made for “{head.name}”: generate again.")
     if not len(deformations) or not np.isfinite(deformations).all():
         raise HeadError("The worker's result is empty or not finite: generate again with another seed.")
+    if any(len(other.deformations) != len(deformations) for other in followers):
+        raise HeadError("What follows the head has another number of frames: generate again.")
     action = _action_in_use(head)
     if placement.into_current and action is not None and action.library is not None:
         raise HeadError(f"The action “{action.name}” is linked from another file: choose New Action.")

@@ -18,8 +18,9 @@ from pathlib import Path
 import bpy
 
 from ..bridge.protocol import DEVICES, AnimateRequest
-from . import exporters, importers, library_command
+from . import binding_command, exporters, importers, library_command
 from .animation_writer import Placement, write_animation
+from .binding_properties import head_properties
 from .exporters import Animation
 from .headless import Headless, JobFailedError
 from .importers import HeadFileError
@@ -43,9 +44,12 @@ READY_TIMEOUT = 120.0  # seconds
 ANIMATION_WRITERS: Mapping[str, Callable[[Path, Animation, bpy.types.Object], None]] = {
     ".blend": lambda path, _animation, head: exporters.write_blend(path, head),
     ".npz": lambda path, animation, _head: exporters.write_npz(path, animation),
-    ".glb": lambda path, _animation, head: exporters.write_glb(path, head),
+    ".glb": lambda path, animation, head: exporters.write_glb(
+        path, head, [following.companion for following in animation.followers]
+    ),
     ".mdd": lambda path, animation, _head: exporters.write_mdd(path, animation),
 }
+BINDING_WRITERS = (".npz",)
 HEAD_WRITERS: Mapping[str, Callable[[Path, bpy.types.Object], None]] = {
     ".blend": exporters.write_blend,
     ".obj": exporters.write_obj,
@@ -66,7 +70,10 @@ def main(arguments: Sequence[str]) -> int:
         return int(usage.code or DONE)
     try:
         _check_output(options)
-        with closing(Headless(_worker(options), _checkpoint(options), _Progress())) as headless:
+        with (
+            head_properties(),
+            closing(Headless(_worker(options), _checkpoint(options), _Progress())) as headless,
+        ):
             options.command(headless, options)
     except KeyboardInterrupt:
         return _ended(CANCELLED, "Cancelled; nothing was written.")
@@ -110,7 +117,12 @@ def animate(headless: Headless, options: argparse.Namespace) -> None:
     last = start + options.frames - 1
     if options.out.suffix.lower() in (".blend", ".glb"):
         write_animation(
-            head, request, animation.deformations, mm_per_unit, placement=Placement(start_frame=start)
+            head,
+            request,
+            animation.deformations,
+            mm_per_unit,
+            placement=Placement(start_frame=start),
+            followers=animation.followers,
         )
         scene.frame_start, scene.frame_end = start, max(last, scene.frame_end) if artists_scene else last
     existed = options.out.exists()
@@ -135,6 +147,14 @@ def library(headless: Headless, options: argparse.Namespace) -> None:
     )
 
 
+def bind(headless: Headless, options: argparse.Namespace) -> None:
+    """Tie a head to the Dimple head and write how."""
+    binding = headless.bind(_open_head(headless, options))
+    existed = options.out.exists()
+    binding_command.write_npz(options.out, binding)
+    _say(f"{'Replaced' if existed else 'Wrote'} {options.out}. {binding_command.summary(binding)}")
+
+
 def new_head(headless: Headless, options: argparse.Namespace) -> None:
     """Make a new person and write the neutral head."""
     head = _new_person(headless, options.seed)
@@ -145,7 +165,9 @@ def new_head(headless: Headless, options: argparse.Namespace) -> None:
 
 def _open_head(headless: Headless, options: argparse.Namespace) -> bpy.types.Object:
     if not options.head.startswith(NEW_PERSON):
-        return importers.read_head(Path(options.head), options.object)
+        head = importers.read_head(Path(options.head), options.object)
+        binding_command.prepare(head, options)
+        return head
     seed = options.head.removeprefix(NEW_PERSON)
     if not seed.isdecimal() or int(seed) > LARGEST_SEED:
         raise InputError(f"“{options.head}” is no seed of a new person: write for example {NEW_PERSON}3.")
@@ -258,6 +280,11 @@ def _parser() -> argparse.ArgumentParser:
     collecting.add_argument("--seed", type=_seed, help="one sample of this seed instead of the mean")
     _add_common(collecting, library_command.OUTPUTS)
 
+    binding = commands.add_parser("bind", help="tie a head in any topology to the Dimple head")
+    binding.set_defaults(command=bind, writers=BINDING_WRITERS)
+    _add_head(binding)
+    _add_common(binding, BINDING_WRITERS)
+
     making = commands.add_parser("head", help="make a new person")
     making.set_defaults(command=new_head, writers=HEAD_WRITERS)
     making.add_argument("--seed", type=_seed, default=0, help="another seed is another person")
@@ -272,6 +299,7 @@ def _add_head(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(importers.READERS)} file, or {NEW_PERSON}SEED for a new person",
     )
     parser.add_argument("--object", metavar="NAME", help="which mesh of the file, where it has several")
+    binding_command.add_options(parser)
 
 
 def _add_common(parser: argparse.ArgumentParser, writers: Iterable[str]) -> None:

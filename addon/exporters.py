@@ -7,7 +7,7 @@ full disk or Ctrl-C leaves an earlier file of that name as it was.
 import os
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,9 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from . import action_writer
+from .companion_writer import Following
+from .head_job import back
 from .mesh_reader import HeadMesh
 
 VERTEX_ATTRIBUTE = "_DIMPLE_VERTEX"
@@ -34,6 +37,7 @@ class Animation:
     expression_signal: NDArray[np.float32]  # (K, M)
     unit_names: tuple[str, ...]  # (M,)
     frame_rate: float  # frames a second
+    followers: Sequence[Following] = ()  # what moves with the head
 
 
 @contextmanager
@@ -58,7 +62,18 @@ def write_npz(path: Path, animation: Animation) -> None:
             expression_signal=animation.expression_signal,
             unit_names=np.array(animation.unit_names),
             frame_rate=np.float64(animation.frame_rate),
+            **companion_arrays(animation.followers, "deformations"),
         )
+
+
+def companion_arrays(followers: Sequence[Following], stem: str) -> dict[str, NDArray]:
+    """companion_names, and of the i-th companion_i_<stem> in its own units and axes; nothing without any."""
+    if not followers:
+        return {}
+    return {
+        "companion_names": np.array([following.companion.name for following in followers]),
+        **{f"companion_{i}_{stem}": back(own.deformations, own.linear) for i, own in enumerate(followers)},
+    }
 
 
 def write_head_npz(path: Path, mesh: HeadMesh) -> None:
@@ -82,13 +97,18 @@ def write_mdd(path: Path, animation: Animation) -> None:
             file.write((animation.neutral_vertices + deformation).astype(">f4").tobytes())
 
 
-def write_glb(path: Path, head: bpy.types.Object) -> None:
+def write_glb(path: Path, head: bpy.types.Object, companions: Sequence[bpy.types.Object] = ()) -> None:
     """A binary glTF of one head, its shape keys as named morph targets and its action as an animation.
+
+    `companions` come with it, animated by the same action, for glTF knows no drivers.
 
     The clip begins at 0 s. Raises OSError, or RuntimeError when Blender's exporter fails.
     """
     _number_vertices(head.data)
-    select_only(head)
+    select_only(head, *companions)
+    for companion in companions:
+        if companion.data.shape_keys is not None:
+            action_writer.share_action(companion.data.shape_keys, head.data.shape_keys)
     with replacing(path) as unfinished:
         bpy.ops.export_scene.gltf(
             filepath=str(unfinished),
@@ -129,11 +149,12 @@ def write_blend(path: Path, head: bpy.types.Object) -> None:
         bpy.ops.wm.save_as_mainfile(filepath=str(unfinished), compress=True, copy=True)
 
 
-def select_only(head: bpy.types.Object) -> None:
-    """Make `head` the selected and active object of its view layer."""
+def select_only(head: bpy.types.Object, *others: bpy.types.Object) -> None:
+    """Make `head`, and `others` with it, the selected and `head` the active object of its view layer."""
     for selected in bpy.context.selected_objects:
         selected.select_set(False)
-    head.select_set(True)
+    for chosen in (head, *others):
+        chosen.select_set(True)
     bpy.context.view_layer.objects.active = head
 
 

@@ -12,12 +12,15 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bridge.protocol import AnimateRequest, HeadRequest, LibraryRequest, Request
+from ..bridge.protocol import AnimateRequest, BindRequest, HeadRequest, LibraryRequest, Request
+from .binding_command import HeadBinding
+from .binding_record import record_of
+from .companion_writer import Following, read_followers
 from .exporters import Animation
 from .head_builder import HeadArrays, build_head
+from .head_job import HeadJob, back, read_head_job
 from .library_command import HeadLibrary
 from .library_writer import library_of
-from .mesh_reader import read_head
 from .session import Job, Session, Target, WorkerSettings
 
 
@@ -61,13 +64,10 @@ class Headless:
 
         Raises mesh_reader.HeadError for a head that cannot be used.
         """
-        mesh = read_head(head)
-        job = self._finished(
-            replace(request, checkpoint=self.checkpoint),
-            {"neutral_vertices": mesh.neutral_vertices, "triangles": mesh.triangles},
-            Target(head.name, head.session_uid, mesh.fingerprint),
-        )
+        work, job = self._head_job(head, request)
+        mesh = work.mesh
         deformations, weights = _results(job, "deformations", "signal")
+        deformations = back(deformations, work.linear)
         if deformations.shape[1:] != mesh.neutral_vertices.shape or not np.isfinite(deformations).all():
             raise JobFailedError("The worker's result does not fit the head: generate again.", "internal")
         animation = Animation(
@@ -77,22 +77,38 @@ class Headless:
             expression_signal=weights,
             unit_names=tuple(job.done.info["unit_names"]),
             frame_rate=request.frame_rate,
+            followers=_followers(job, "deformations"),
         )
         return animation, job.mm_per_unit
 
     def library(self, head: bpy.types.Object, request: LibraryRequest) -> HeadLibrary:
         """The library of a head; the head is not changed. Raises mesh_reader.HeadError."""
-        mesh = read_head(head)
-        job = self._finished(
-            replace(request, checkpoint=self.checkpoint),
-            {"neutral_vertices": mesh.neutral_vertices, "triangles": mesh.triangles},
-        )
+        work, job = self._head_job(head, request)
         try:
             shapes = library_of(job)
         except (OSError, ValueError) as error:
             raise JobFailedError(f"The worker's result cannot be read: {error}.", "internal") from error
+        followers = _followers(job, "deformations", "correctives")
         self.session.discard(job)
-        return HeadLibrary(mesh, shapes, job.mm_per_unit)
+        return HeadLibrary(work.mesh, shapes, job.mm_per_unit, followers)
+
+    def bind(self, head: bpy.types.Object) -> HeadBinding:
+        """How a head is bound; the head is not changed. Raises mesh_reader.HeadError."""
+        work, job = self._head_job(head, BindRequest(job="", folder="", checkpoint=""))
+        triangle, barycentric, confidence, rule, fitted = _results(
+            job, "triangle", "barycentric", "confidence", "rule", "fitted_vertices"
+        )
+        record = record_of(job.request, job.target, job.done.info)
+        self.session.discard(job)
+        return HeadBinding(triangle, barycentric, confidence, rule, back(fitted, work.linear), record)
+
+    def _head_job(
+        self, head: bpy.types.Object, request: BindRequest | AnimateRequest | LibraryRequest
+    ) -> tuple[HeadJob, Job]:
+        """A finished job about a head, its landmarks and companions."""
+        work = read_head_job(head)
+        asked = work.request(replace(request, checkpoint=self.checkpoint))
+        return work, self._finished(asked, work.arrays, work.target)
 
     def _finished(
         self,
@@ -120,6 +136,13 @@ def _results(job: Job, *names: str) -> list[NDArray[Any]]:
     """Arrays that a job left, in memory. Raises JobFailedError where one cannot be read."""
     try:
         return [np.array(job.array(name)) for name in names]
+    except (OSError, ValueError) as error:
+        raise JobFailedError(f"The worker's result cannot be read: {error}.", "internal") from error
+
+
+def _followers(job: Job, *stems: str) -> list[Following]:
+    try:
+        return read_followers(job, *stems)
     except (OSError, ValueError) as error:
         raise JobFailedError(f"The worker's result cannot be read: {error}.", "internal") from error
 

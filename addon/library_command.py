@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..bridge.protocol import LibraryRequest
 from . import exporters
+from .companion_writer import Following
 from .library_properties import patterns
 from .library_writer import ShapeLibrary, write_library
 from .low_rank import low_rank
@@ -26,6 +27,7 @@ class HeadLibrary:
     mesh: HeadMesh
     shapes: ShapeLibrary
     mm_per_unit: float
+    followers: Sequence[Following] = ()
 
 
 def library_request(options: argparse.Namespace) -> LibraryRequest:
@@ -50,7 +52,7 @@ def write(
     if options.out.suffix.lower() == ".npz":
         write_npz(options.out, library, options.tolerance)
         return
-    write_library(head, library.shapes, request.shape_set, request.seed, options.take_over)
+    write_library(head, library.shapes, request.shape_set, request.seed, options.take_over, library.followers)
     WRITERS[options.out.suffix.lower()](options.out, head)
 
 

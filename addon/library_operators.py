@@ -7,15 +7,16 @@ import numpy as np
 from bpy.props import StringProperty
 
 from ..bridge.protocol import LibraryRequest
+from .companion_writer import read_followers
 from .jobs import JobOperator
 from .library_properties import FILE
 from .library_writer import library_of, remove_library, write_library
-from .mesh_reader import HeadError, find_object, read_fingerprint, read_head, read_neutral, refusal
-from .operators import generate_refusal
-from .preferences import checkpoint, checkpoint_folder, worker_settings
+from .mesh_reader import HeadError, find_object, read_fingerprint, read_neutral, refusal
+from .operators import generate_refusal, submit_head_job
+from .preferences import checkpoint
 from .properties import target_head
 from .recipe import RecipeError
-from .session import Job, Target, session
+from .session import Job, session
 
 
 def library_refusal(context: bpy.types.Context) -> str | None:
@@ -46,25 +47,16 @@ class DIMPLE_OT_generate_library(JobOperator, bpy.types.Operator):
         """Ask for what the panel says."""
         settings = context.scene.dimple_library
         request = settings.request(checkpoint(context), self.only or settings.only)
-        head = target_head(context)
-        mesh = read_head(head)
-        state = session.recognition.state(head, checkpoint_folder(request.checkpoint))
-        if not state.usable:
-            raise HeadError(f"{state.text}.")
-        self._neutral = mesh.neutral_vertices
+        self._neutral = read_neutral(target_head(context).data)
         self._take_over = settings.take_over
-        return session.submit(
-            worker_settings(context),
-            request,
-            {"neutral_vertices": mesh.neutral_vertices, "triangles": mesh.triangles},
-            Target(head.name, head.session_uid, mesh.fingerprint),
-        )
+        return submit_head_job(context, request)
 
     def finish(self, _context: bpy.types.Context, job: Job) -> set[str]:
         """Write the keys. Raises HeadError, OSError, ValueError; nothing was written then."""
         assert isinstance(job.request, LibraryRequest)
         try:
             library = library_of(job)
+            followers = read_followers(job, "deformations", "correctives")
         finally:
             session.discard(job)
         head = find_object(job.target.name, job.target.session_uid) if job.target is not None else None
@@ -75,7 +67,9 @@ class DIMPLE_OT_generate_library(JobOperator, bpy.types.Operator):
         ):
             raise HeadError(f"“{head.name}” has changed since Generate Library: generate it again.")
         try:
-            record = write_library(head, library, job.request.shape_set, job.request.seed, self._take_over)
+            record = write_library(
+                head, library, job.request.shape_set, job.request.seed, self._take_over, followers
+            )
         except RecipeError as error:
             raise HeadError(str(error)) from error
         self.report(

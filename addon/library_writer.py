@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import mesh_reader, shape_key_writer
+from .companion_writer import Following, check_companions, remove_from_companions, write_companion
+from .head_job import back
 from .mesh_reader import HeadError
 from .recipe import RecipeError
 from .session import Job
@@ -49,11 +51,12 @@ class LibraryRecord:
 def library_of(job: Job) -> ShapeLibrary:
     """The result of a library job. Raises OSError, ValueError where its files are unusable."""
     assert job.done is not None
+    linear = job.target.linear if job.target is not None else None
     return ShapeLibrary(
         names=tuple(job.done.info["names"]),
-        deformations=np.array(job.array("deformations"), np.float32),
+        deformations=back(np.array(job.array("deformations"), np.float32), linear),
         pairs=tuple((first, second) for first, second in job.done.info["pairs"]),
-        correctives=np.array(job.array("correctives"), np.float32),
+        correctives=back(np.array(job.array("correctives"), np.float32), linear),
     )
 
 
@@ -64,16 +67,23 @@ def read_libraries(head: bpy.types.Object) -> dict[str, LibraryRecord]:
 
 
 def write_library(
-    head: bpy.types.Object, library: ShapeLibrary, shape_set: str, seed: int | None, take_over: bool = False
+    head: bpy.types.Object,
+    library: ShapeLibrary,
+    shape_set: str,
+    seed: int | None,
+    take_over: bool = False,
+    followers: Sequence[Following] = (),
 ) -> LibraryRecord:
     """Put the shapes of `library` on `head` and say in a record which keys those are.
 
     New keys come after the existing ones, in the library's order and at value 0. `take_over`: also write to
-    keys of the same names that are not Dimple's. Raises HeadError, RecipeError; nothing was written then.
+    keys of the same names that are not Dimple's. `followers`: their shapes, then their correctives. Raises
+    HeadError, RecipeError; nothing was written then.
     """
     libraries = read_libraries(head)
     record = libraries.get(shape_set, LibraryRecord(shape_set, seed, (), {}))
     _check(head, library, record, take_over)
+    made = [*library.names, *library.pairs]
     library = _driven_by(library, {*library.names, *record.key_names} & {*library.names, *_taken(head)})
     regenerated = frozenset(library.names)
     stale = {
@@ -85,15 +95,21 @@ def write_library(
     names = dict(
         zip(library.pairs, _corrective_names(library.pairs, kept, _taken(head) - stale.keys()), strict=True)
     )
+    rows = [made.index(item) for item in (*library.names, *library.pairs)]
+    followers = [following.only(rows) for following in followers]
+    check_companions(head, followers, [*library.names, *names.values()], take_over)
     shape_key_writer.write_shape_keys(
         head, [*library.names, *names.values()], np.concatenate([library.deformations, library.correctives])
     )
     key = head.data.shape_keys
+    remove_from_companions(head, stale)
     for name in stale:
         key.driver_remove(_value_path(name))
     shape_key_writer.remove_shape_keys(head, list(stale))
     for pair, name in names.items():
         _drive(key, name, pair)
+    for following in followers:
+        write_companion(head, following, [*library.names, *names.values()])
     key_names = tuple(dict.fromkeys((*record.key_names, *library.names)))
     record = LibraryRecord(
         shape_set, seed, key_names, {**kept, **{name: pair for pair, name in names.items()}}
@@ -114,6 +130,7 @@ def remove_library(head: bpy.types.Object, shape_set: str) -> None:
         for name in present:
             if key.key_blocks[name].lock_shape:
                 raise HeadError(f"The shape key “{name}” is locked: unlock it first.")
+        remove_from_companions(head, present)
         for name in present:
             key.driver_remove(_value_path(name))
         shape_key_writer.remove_shape_keys(head, present)

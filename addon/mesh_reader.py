@@ -5,6 +5,7 @@ Always the base mesh, never evaluated geometry: modifiers change the number of v
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import bpy
@@ -86,6 +87,11 @@ def read_head(head: bpy.types.Object) -> HeadMesh:
     if not _area(vertices, triangles) > 0:
         raise HeadError(f"The faces of “{head.name}” have no area: its vertices lie on one point or line.")
     return HeadMesh(vertices, triangles, read_fingerprint(mesh))
+
+
+def geometry_name(fingerprint: str, neutral_vertices: NDArray[np.float32]) -> str:
+    """Names a neutral head by its topology and every position, so that any change shows."""
+    return f"{fingerprint}-{hashlib.sha256(neutral_vertices.tobytes()).hexdigest()[:32]}"
 
 
 def find_object(name: str, session_uid: int) -> bpy.types.Object | None:

@@ -6,22 +6,24 @@ import bpy
 import numpy as np
 from bpy.props import IntProperty, StringProperty
 
-from ..bridge.protocol import AnimateRequest, Check, HeadRequest
+from ..bridge.protocol import AnimateRequest, BindRequest, Check, HeadRequest, LibraryRequest
 from .animation_writer import write_animation
+from .companion_writer import read_followers
 from .head_builder import HeadArrays, build_head
+from .head_job import back, read_head_job, there
 from .jobs import JobOperator, job_refusal
-from .mesh_reader import HeadError, find_object, read_fingerprint, read_head, read_neutral, refusal
+from .mesh_reader import HeadError, find_object, read_fingerprint, read_neutral, refusal
 from .preferences import checkpoint, checkpoint_folder, worker_settings
 from .properties import LARGEST_SEED, ApplyOptions, target_head
 from .recipe import RecipeError, read_recipes
-from .session import Job, Target, session
+from .session import Job, session
 
 
 def generate_refusal(context: bpy.types.Context) -> str | None:
     """Why the head cannot be animated now, and the way out."""
     reason = job_refusal(context) or refusal(target_head(context))
     if reason is None:
-        state = session.recognition.state(target_head(context), checkpoint_folder(checkpoint(context)))
+        state = session.head_state(target_head(context), checkpoint_folder(checkpoint(context)))
         reason = None if state.usable else state.text
     return reason
 
@@ -37,17 +39,19 @@ def apply_refusal(context: bpy.types.Context) -> str | None:
 
 def submit_animation(context: bpy.types.Context, request: AnimateRequest) -> Job:
     """Hand the head and the request to the worker. Raises HeadError, SetupError, OSError."""
+    return submit_head_job(context, request)
+
+
+def submit_head_job(
+    context: bpy.types.Context, request: BindRequest | AnimateRequest | LibraryRequest
+) -> Job:
+    """Hand the head, its landmarks and companions to the worker. Raises HeadError, SetupError, OSError."""
     head = target_head(context)
-    mesh = read_head(head)
-    state = session.recognition.state(head, checkpoint_folder(request.checkpoint))
+    state = session.head_state(head, checkpoint_folder(request.checkpoint))
     if not state.usable:
         raise HeadError(f"{state.text}.")
-    return session.submit(
-        worker_settings(context),
-        request,
-        {"neutral_vertices": mesh.neutral_vertices, "triangles": mesh.triangles},
-        Target(head.name, head.session_uid, mesh.fingerprint),
-    )
+    work = read_head_job(head)
+    return session.submit(worker_settings(context), work.request(request), work.arrays, work.target)
 
 
 def apply_result(head: bpy.types.Object, options: ApplyOptions) -> str:
@@ -60,13 +64,21 @@ def apply_result(head: bpy.types.Object, options: ApplyOptions) -> str:
         raise HeadError(f"{reason}.")
     if read_fingerprint(head.data) != job.target.fingerprint:
         raise HeadError(f"“{head.name}” has another topology than when Generate was pressed: generate again.")
-    if not np.allclose(read_neutral(head.data), job.neutral_vertices, rtol=1e-5, atol=1e-6):
+    if not np.allclose(
+        there(read_neutral(head.data), job.target.linear), job.neutral_vertices, rtol=1e-5, atol=1e-6
+    ):
         raise HeadError(f"The neutral shape of “{head.name}” has changed since Generate: generate again.")
-    deformations = np.ascontiguousarray(job.array("deformations"), np.float32)
+    deformations = back(np.ascontiguousarray(job.array("deformations"), np.float32), job.target.linear)
     before = head.data.shape_keys.animation_data if head.data.shape_keys is not None else None
     previous = before.action if before is not None else None
     recipe = write_animation(
-        head, job.request, deformations, job.mm_per_unit, options.bake_options(), options.placement()
+        head,
+        job.request,
+        deformations,
+        job.mm_per_unit,
+        options.bake_options(),
+        options.placement(),
+        read_followers(job, "deformations"),
     )
     text = f"“{recipe.name}”: {len(recipe.key_names)} shape keys from frame {recipe.start_frame}"
     if recipe.bake.tolerance_mm > 0:

@@ -130,6 +130,16 @@ def checkpoint_folder(name: str) -> Path:
 
 def log_file() -> Path:
     """Where the worker writes what it has to say; the folder is made when it starts."""
+    return _user_folder() / "worker.log"
+
+
+def binding_cache() -> Path:
+    """Where the worker keeps how heads are bound; it makes the folder."""
+    return _user_folder() / "bindings"
+
+
+def _user_folder() -> Path:
+    """What outlives an update of the add-on lies here."""
     if PACKAGE.startswith("bl_ext."):
-        return Path(bpy.utils.extension_path_user(PACKAGE)) / "worker.log"
-    return Path(bpy.utils.user_resource("DATAFILES")) / "dimple" / "worker.log"
+        return Path(bpy.utils.extension_path_user(PACKAGE))
+    return Path(bpy.utils.user_resource("DATAFILES")) / "dimple"

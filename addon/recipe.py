@@ -43,8 +43,8 @@ class Recipe:
 
 
 def without_job(request: AnimateRequest) -> AnimateRequest:
-    """The request as a recipe: without what belongs to one run of it."""
-    return replace(request, job="", folder="")
+    """The request as a recipe: without what belongs to one run of it, or to the head that it is for."""
+    return replace(request, job="", folder="", landmarks={}, companions=(), cache="")
 
 
 def read_recipes(head: bpy.types.Object) -> dict[str, Recipe]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 import bpy
 
 from . import mesh_reader
+from .binding_record import BindingRecord
 
 HEAD_CONFIG = Path("head", "config.json")
+GEOMETRY_SECONDS = 0.5
+"""A panel is drawn many times a second, and reading 200,000 vertices takes milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +30,16 @@ class KnownHeads:
 
 @dataclass(frozen=True)
 class HeadState:
-    """What can be said about a head before the worker has seen it.
+    """What can be said about a head now.
 
-    A head that is `usable` but not `recognised` has the right number of vertices and edges of its own, as a
-    head with its quads cut has, or one without eyes and teeth: the worker decides.
+    A head that is `usable` but neither `recognised` nor bound is recognised or bound by the worker when it is
+    needed.
     """
 
     usable: bool
     recognised: bool
     text: str
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass
@@ -43,6 +48,7 @@ class Recognition:
 
     _known: dict[tuple[Path, int], KnownHeads] = field(default_factory=dict)
     _fingerprints: dict[tuple[int, int, int, int], str] = field(default_factory=dict)
+    _geometries: dict[int, tuple[float, str]] = field(default_factory=dict)
 
     def known_heads(self, checkpoint: Path) -> KnownHeads | None:
         """What the checkpoint in this folder is made for; None when that cannot be read."""
@@ -55,20 +61,27 @@ class Recognition:
             return None
         return self._known[stamp]
 
-    def state(self, head: bpy.types.Object, checkpoint: Path) -> HeadState:
-        """Whether the checkpoint knows this head. The object must be a mesh."""
+    def state(
+        self, head: bpy.types.Object, checkpoint: Path, bound: BindingRecord | None = None
+    ) -> HeadState:
+        """Whether the checkpoint knows this head, a mesh. `bound`: how it was bound last."""
         known = self.known_heads(checkpoint)
         if known is None:
             text = f"No usable checkpoint is in “{checkpoint}”: choose its folder in Dimple's preferences"
             return HeadState(False, False, text)
         found = len(head.data.vertices)
-        if found not in known.vertex_counts:
-            expected = " or ".join(f"{count:,}" for count in known.vertex_counts)
-            return HeadState(False, False, f"Wrong topology: {found:,} vertices, {known.name} has {expected}")
-        if self.fingerprint(head) != known.fingerprint:
-            text = f"{found:,} vertices like {known.name}, but other edges: Generate tells whether it fits"
+        if self.fingerprint(head) == known.fingerprint:
+            return HeadState(True, True, f"Recognised: {known.name}, {found:,} vertices")
+        if bound is not None and bound.geometry == self.geometry(head):
+            return HeadState(True, bound.recognised, bound.text, bound.warnings)
+        if bound is not None:
+            return HeadState(
+                True, False, "The mesh has changed since it was bound: it is bound anew when needed"
+            )
+        if found in known.vertex_counts:
+            text = f"{found:,} vertices like {known.name}, but other edges: Bind tells whether it is one"
             return HeadState(True, False, text)
-        return HeadState(True, True, f"Recognised: {known.name}, {found:,} vertices")
+        return HeadState(True, False, f"Not bound yet: Generate binds it to {known.name} by itself")
 
     def fingerprint(self, head: bpy.types.Object) -> str:
         """The head's topology, read again only when the mesh has other counts than before."""
@@ -78,9 +91,20 @@ class Recognition:
             self._fingerprints[stamp] = mesh_reader.read_fingerprint(mesh)
         return self._fingerprints[stamp]
 
+    def geometry(self, head: bpy.types.Object) -> str:
+        """The head's topology and shape, read again when it was not for a while."""
+        now = time.monotonic()
+        read, name = self._geometries.get(head.session_uid, (-GEOMETRY_SECONDS, ""))
+        if now - read >= GEOMETRY_SECONDS:
+            vertices = mesh_reader.read_neutral(head.data)
+            name = mesh_reader.geometry_name(self.fingerprint(head), vertices)
+            self._geometries[head.session_uid] = (now, name)
+        return name
+
     def clear(self) -> None:
         """Forget the heads of the file."""
         self._fingerprints.clear()
+        self._geometries.clear()
 
 
 def _known_heads(config: dict[str, Any]) -> KnownHeads:

@@ -9,6 +9,12 @@ import bpy
 from bpy.app.handlers import persistent
 
 from . import (
+    binding_operators,
+    binding_panel,
+    binding_properties,
+    companion_operators,
+    landmark_operators,
+    landmark_overlay,
     library_operators,
     library_panel,
     library_properties,
@@ -25,6 +31,7 @@ CLASSES = (
     properties.DimpleUnit,
     properties.DimpleSettings,
     library_properties.DimpleLibrarySettings,
+    binding_properties.DimpleBindingSettings,
     operators.DIMPLE_OT_generate,
     operators.DIMPLE_OT_generate_again,
     operators.DIMPLE_OT_cancel,
@@ -38,9 +45,22 @@ CLASSES = (
     panel_operators.DIMPLE_OT_open_preferences,
     library_operators.DIMPLE_OT_generate_library,
     library_operators.DIMPLE_OT_remove_library,
+    binding_operators.DIMPLE_OT_bind,
+    binding_operators.DIMPLE_OT_unbind,
+    binding_operators.DIMPLE_OT_show_fit,
+    binding_operators.DIMPLE_OT_show_confidence,
+    landmark_operators.DIMPLE_OT_set_landmark,
+    landmark_operators.DIMPLE_OT_remove_landmark,
+    companion_operators.DIMPLE_OT_find_companions,
+    companion_operators.DIMPLE_OT_add_companions,
+    companion_operators.DIMPLE_OT_remove_companion,
     panels.DIMPLE_UL_units,
     panels.DIMPLE_PT_main,
     panels.DIMPLE_PT_outcome,
+    binding_panel.DIMPLE_UL_companions,
+    binding_panel.DIMPLE_PT_binding,
+    binding_panel.DIMPLE_PT_landmarks,
+    binding_panel.DIMPLE_PT_companions,
     panels.DIMPLE_PT_units,
     panels.DIMPLE_PT_apply,
     panels.DIMPLE_PT_recipes,
@@ -60,6 +80,15 @@ def register_all() -> None:
         library_settings = bpy.props.PointerProperty(type=library_properties.DimpleLibrarySettings)
         bpy.types.Scene.dimple_library = library_settings
         stack.callback(delattr, bpy.types.Scene, "dimple_library")
+        bpy.types.Scene.dimple_binding = bpy.props.PointerProperty(
+            type=binding_properties.DimpleBindingSettings
+        )
+        stack.callback(delattr, bpy.types.Scene, "dimple_binding")
+        stack.enter_context(binding_properties.head_properties())
+        marks = bpy.types.SpaceView3D.draw_handler_add(
+            landmark_overlay.draw_landmarks, (), "WINDOW", "POST_PIXEL"
+        )
+        stack.callback(bpy.types.SpaceView3D.draw_handler_remove, marks, "WINDOW")
         bpy.types.VIEW3D_MT_mesh_add.append(panels.draw_add_menu)
         stack.callback(bpy.types.VIEW3D_MT_mesh_add.remove, panels.draw_add_menu)
         bpy.app.handlers.load_pre.append(_forget)

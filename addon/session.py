@@ -34,7 +34,8 @@ from ..bridge.protocol import (
     Ready,
     Request,
 )
-from .recognition import Recognition
+from .binding_record import BindingRecord, read_binding, record_of
+from .recognition import HeadState, Recognition
 
 EXTENSION_ROOT = Path(__file__).resolve().parent.parent
 INTERVAL = 0.1
@@ -45,6 +46,7 @@ PHASES = {
     "load": "Loading the model",
     "bind": "Fitting the head",
     "sample": "Generating",
+    "carry": "Moving the mesh along",
     "write": "Writing the result",
 }
 
@@ -61,12 +63,25 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True)
-class Target:
-    """The object that a job is for."""
+class Follower:
+    """An object that follows the head of a job."""
 
     name: str
     session_uid: int
     fingerprint: str
+    linear: NDArray[np.float32]  # (3, 3) displacements in its own space -> the job's
+
+
+@dataclass(frozen=True)
+class Target:
+    """The object that a job is for, and those that follow it."""
+
+    name: str
+    session_uid: int
+    fingerprint: str
+    geometry: str = ""
+    linear: NDArray[np.float32] | None = None  # (3, 3) as a follower's; None: the same space
+    followers: tuple[Follower, ...] = ()
 
 
 @dataclass
@@ -126,6 +141,8 @@ class Session:
 
     jobs: dict[str, Job] = field(default_factory=dict)
     results: dict[int, Job] = field(default_factory=dict)  # by session_uid of the head: its last animation
+    bindings: dict[int, BindingRecord] = field(default_factory=dict)  # by session_uid: how it was bound last
+    picking: str = ""  # the landmark that is being shown now
     latest: Job | None = None  # what the panel speaks of
     check: Job | None = None  # the last answer of Check Setup
     recognition: Recognition = field(default_factory=Recognition)
@@ -140,6 +157,11 @@ class Session:
     def ready(self) -> Ready | None:
         """What the worker said about itself; None when none is ready."""
         return self._client.ready if self._client is not None else None
+
+    def head_state(self, head: bpy.types.Object, checkpoint: Path) -> HeadState:
+        """What can be said about a head, a mesh, for the panel and for a button's refusal."""
+        bound = self.bindings.get(head.session_uid) or read_binding(head)
+        return self.recognition.state(head, checkpoint, bound)
 
     @property
     def current(self) -> Job | None:
@@ -219,6 +241,7 @@ class Session:
         for job in self.results.values():
             self.discard(job)
         self.results.clear()
+        self.bindings.clear()
         self.latest = None
         self.recognition.clear()
 
@@ -235,6 +258,7 @@ class Session:
             job.state = "cancelled"
         self.jobs.clear()
         self.results.clear()
+        self.bindings.clear()
         self.recognition.clear()
         self.latest = self.check = self._client = self._worker = self._folder = None
 
@@ -276,6 +300,8 @@ class Session:
             case Cancelled():
                 job.state, job.message = "cancelled", "Cancelled; nothing was changed."
         del self.jobs[message.job]
+        if job.done is not None and job.target is not None and "score" in job.done.info:
+            self.bindings[job.target.session_uid] = record_of(job.request, job.target, job.done.info)
         self._keep(job)
 
     def _keep(self, job: Job) -> None:

@@ -1,4 +1,4 @@
-"""What the worker can do: check itself, make heads, animations and libraries. Only this imports `models`."""
+"""What the worker can do: check itself, make heads, bind, animate. Only this file imports `models`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from models.alignment import similarity_to
 from models.animate_me import AnimateMe, choose_device
+from models.bound_head import ArtistHead, BoundHead, Mesh, bind_head
+from models.bound_library import carry_library
 from models.diffusion import TRAIN_TIMESTEPS
 from models.drawn_signal import Drawing, draw_signal
 from models.errors import CheckpointError, InputError
 from models.expression import UNIT_NAMES
 from models.head import Head
-from models.library import Library, make_library
+from models.library import SampledLibrary, sample_library
 from models.library_file import shape_set
 from models.library_sets import chosen
 from models.micro_motion import bring_to_life
@@ -37,6 +39,7 @@ from .protocol import (
     HALVES,
     PROTOCOL_VERSION,
     AnimateRequest,
+    BindRequest,
     Check,
     ExpressRequest,
     HeadRequest,
@@ -108,6 +111,8 @@ class DimpleJobs:
                     return self._check(request, report)
                 case HeadRequest():
                     return self._new_head(request, report)
+                case BindRequest():
+                    return self._bind(request, report)
                 case AnimateRequest():
                     return self._animate(request, report)
                 case LibraryRequest():
@@ -160,19 +165,40 @@ class DimpleJobs:
         facts = head_facts(head) | {"material_names": list(head.config["material_names"]), "parts": parts}
         return Result(paths, request.seed, facts)
 
+    def _bind(self, request: BindRequest, report: Report) -> Result:
+        folder, artist = _head_in(request)
+        model = self._model(request.checkpoint, report)
+        bound = _bound_head(model, artist, request, report, always=True)
+        binding, head = bound.binding, model.head
+        assert binding is not None
+        report("write", 0, 1)
+        skin = (head.faces < head.skin_vertices).all(axis=1)
+        paths = folder.write(
+            {
+                "triangle": binding.triangle,
+                "barycentric": binding.barycentric,
+                "confidence": binding.confidence,
+                "rule": binding.rule,
+                "fitted_vertices": binding.fitted_vertices,
+                "fitted_faces": head.faces[skin],
+            }
+        )
+        return Result(paths, 0, head_facts(head) | bound.facts)
+
     def _animate(self, request: AnimateRequest, report: Report) -> Result:
-        folder, neutral, triangles = _head_in(request.folder)
+        folder, artist = _head_in(request)
         _check_sampling(request)
         if not request.performance:
-            _check_length(request.frames, neutral)
+            _check_length(request.frames, artist)
         drawn, said = _drawn(request, folder)
         signal = bring_to_life(
             drawn, request.frame_rate, request.seed, micro_motion=request.micro_motion, blinks=request.blinks
         )
-        _check_length(len(signal), neutral)
-        folder.require_room(len(signal) * neutral.nbytes)
-        model = self._model_for(neutral, triangles, request.checkpoint, report)
-        mm_per_unit, residual_mm = _measure(model, neutral)
+        _check_length(len(signal), artist)
+        folder.require_room(len(signal) * _size(artist))
+        model = self._model(request.checkpoint, report)
+        bound = _bound_head(model, artist, request, report)
+        neutral = bound.neutral_vertices
 
         def sample(frames_per_chunk: int) -> Floats:
             return model.animate(
@@ -190,31 +216,35 @@ class DimpleJobs:
         chunk = frames_that_fit(free(), BYTES_PER_VERTEX * len(neutral), len(signal))
         deformations = in_smaller_chunks(sample, chunk, free)
         _check_finite(deformations)
+        carried = bound.carry(deformations, signal, on_step=partial(report, "carry"))
         report("write", 0, 1)
-        paths = folder.write({"deformations": deformations, "signal": signal, "drawn_signal": drawn})
+        names = _array_names("deformations", request.companions)
+        moved = {names[name]: frames for name, frames in carried.items()}
+        paths = folder.write(moved | {"signal": signal, "drawn_signal": drawn})
         facts = {
             "checkpoint_name": model.head.config["name"],
             "unit_names": list(UNIT_NAMES),
-            "mm_per_unit": mm_per_unit,
-            "identity_residual_mm": residual_mm,
+            "identity_residual_mm": _identity_residual(model, neutral),
             "frame_rate": request.frame_rate,
             "remarks": list(said),
         }
-        return Result(paths, request.seed, facts)
+        return Result(paths, request.seed, facts | bound.facts)
 
     def _library(self, request: LibraryRequest, report: Report) -> Result:
-        folder, neutral, triangles = _head_in(request.folder)
+        folder, artist = _head_in(request)
         if not 1 <= request.samples <= MOST_SAMPLES or request.correctives not in CORRECTIVES:
             raise InputError(
                 f"A library is the mean of 1 to {MOST_SAMPLES:,} samples, with correctives for pairs or none."
             )
         shapes = shape_set(request.shape_set)
         names = chosen(shapes.shapes, request.only)
-        _check_length(2 * (len(shapes.shapes) + len(shapes.pairs)), neutral)
-        model = self._model_for(neutral, triangles, request.checkpoint, report)
+        _check_length(2 * (len(shapes.shapes) + len(shapes.pairs)), artist)
+        model = self._model(request.checkpoint, report)
+        bound = _bound_head(model, artist, request, report)
+        neutral = bound.neutral_vertices
 
-        def sample(frames_per_chunk: int) -> Library:
-            return make_library(
+        def sample(frames_per_chunk: int) -> SampledLibrary:
+            return sample_library(
                 model,
                 neutral,
                 shapes,
@@ -228,29 +258,23 @@ class DimpleJobs:
 
         free = partial(free_memory, self._device)
         chunk = frames_that_fit(free(), BYTES_PER_VERTEX * len(neutral), LARGEST_CHUNK)
-        library = in_smaller_chunks(sample, chunk, free)
+        sampled = in_smaller_chunks(sample, chunk, free)
+        carried = carry_library(bound, sampled, partial(report, "carry"))
+        library = carried[""]
         _check_finite(library.deformations)
         _check_finite(library.correctives)
         report("write", 0, 1)
-        paths = folder.write({"deformations": library.deformations, "correctives": library.correctives})
+        files = _array_names("deformations", request.companions)
+        lacking = _array_names("correctives", request.companions)
+        arrays = {files[name]: own.deformations for name, own in carried.items()}
+        paths = folder.write(arrays | {lacking[name]: own.correctives for name, own in carried.items()})
         facts = {
             "checkpoint_name": model.head.config["name"],
             "names": list(library.names),
             "order": [shape.name for shape in shapes.shapes],
             "pairs": [list(pair) for pair in library.pairs],
-            "mm_per_unit": _measure(model, neutral)[0],
         }
-        return Result(paths, request.seed or 0, facts)
-
-    def _model_for(
-        self, neutral: Floats, triangles: NDArray[np.int32], checkpoint: str, report: Report
-    ) -> AnimateMe:
-        """The checkpoint's model, when it is made for this head."""
-        model = self._model(checkpoint, report)
-        report("bind", 0, 1)
-        head = model.head
-        check_head(neutral, triangles, head.faces, len(head.neutral_vertices), head.skin_vertices)
-        return model
+        return Result(paths, request.seed or 0, facts | bound.facts)
 
     def _model(self, checkpoint: str, report: Report) -> AnimateMe:
         """The checkpoint's model, loaded when it is not the last one or its files have changed."""
@@ -286,11 +310,46 @@ def head_facts(head: Head) -> dict[str, Any]:
     }
 
 
-def _head_in(path: str) -> tuple[JobFolder, Floats, NDArray[np.int32]]:
-    """A job's folder with the neutral vertices (V, 3) and triangles (F, 3) that the host left in it."""
-    folder = JobFolder(path)
-    neutral = folder.read("neutral_vertices", columns=3).astype(np.float32)
-    return folder, neutral, folder.read("triangles", columns=3).astype(np.int32)
+def _head_in(request: BindRequest | AnimateRequest | LibraryRequest) -> tuple[JobFolder, ArtistHead]:
+    """A job's folder with the head, the landmarks and the companions that the host left in it."""
+    folder = JobFolder(request.folder)
+
+    def mesh(vertices: str, triangles: str) -> Mesh:
+        own = folder.read(vertices, columns=3).astype(np.float32)
+        faces = folder.read(triangles, columns=3).astype(np.int32)
+        check_head(own, faces)
+        return Mesh(own, faces)
+
+    companions = {
+        name: mesh(f"companion_{i}_vertices", f"companion_{i}_triangles")
+        for i, name in enumerate(request.companions)
+    }
+    landmarks = {name: np.array(place, np.float32) for name, place in request.landmarks.items()}
+    return folder, ArtistHead(mesh("neutral_vertices", "triangles"), landmarks, companions)
+
+
+def _bound_head(
+    model: AnimateMe,
+    artist: ArtistHead,
+    request: BindRequest | AnimateRequest | LibraryRequest,
+    report: Report,
+    *,
+    always: bool = False,
+) -> BoundHead:
+    """The artist's head as the model animates it."""
+    report("bind", 0, 1)
+    cache = Path(request.cache) if request.cache else None
+    return bind_head(model.head, artist, cache=cache, always=always, on_step=partial(report, "bind"))
+
+
+def _array_names(stem: str, companions: tuple[str, ...]) -> dict[str, str]:
+    """Names of the arrays for the head, "", and for each companion."""
+    return {"": stem} | {name: f"companion_{i}_{stem}" for i, name in enumerate(companions)}
+
+
+def _size(artist: ArtistHead) -> int:
+    """Bytes of one frame of all that moves."""
+    return artist.mesh.vertices.nbytes + sum(mesh.vertices.nbytes for mesh in artist.companions.values())
 
 
 def _check_finite(deformations: Floats) -> None:
@@ -350,8 +409,8 @@ def _check_sampling(request: AnimateRequest) -> None:
             raise InputError(f"The {name} must be from {least} to {TRAIN_TIMESTEPS}, not {value}.")
 
 
-def _check_length(frames: int, neutral: Floats) -> None:
-    needed, free = frames * neutral.nbytes * COPIES, free_ram()
+def _check_length(frames: int, artist: ArtistHead) -> None:
+    needed, free = frames * _size(artist) * COPIES, free_ram()
     if needed > free:
         raise JobFailedError(
             "out_of_memory",
@@ -360,14 +419,13 @@ def _check_length(frames: int, neutral: Floats) -> None:
         )
 
 
-def _measure(model: AnimateMe, neutral: Floats) -> tuple[float, float]:
-    """Millimetres per unit of the head, and its distance (mm, RMS) from the linear identity model."""
+def _identity_residual(model: AnimateMe, neutral: Floats) -> float:
+    """Distance (mm, RMS) of a head in the model's topology from the linear identity model."""
     skin = slice(model.head.skin_vertices)
     mean = model.head.neutral_vertices[skin]
-    similarity = similarity_to(mean, neutral[skin])
-    offset = similarity.apply(neutral[skin]) - mean
+    offset = similarity_to(mean, neutral[skin]).apply(neutral[skin]) - mean
     nearest = np.tensordot(model.identity_solver(offset), model.head.identity_basis[:, skin], axes=1)
-    return similarity.scale, float(np.sqrt(np.mean(np.square(offset - nearest).sum(axis=1))))
+    return float(np.sqrt(np.mean(np.square(offset - nearest).sum(axis=1))))
 
 
 def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:

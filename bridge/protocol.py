@@ -79,12 +79,31 @@ class HeadRequest:
 
 
 @dataclass(frozen=True)
+class BindRequest:
+    """Asks what ties the head in `folder` to the checkpoint's head.
+
+    `folder` holds neutral_vertices.npy (V, 3) float32 and triangles.npy (F, 3) int32, and the same of every
+    companion, an object that follows the face: companion_0_vertices.npy, companion_0_triangles.npy and so on,
+    in the order of their names in `companions` and in the space of the head. `landmarks`: name -> x, y, z in
+    that space. `cache` is a folder in which bindings are kept and looked for; empty: they are not.
+    """
+
+    job: str
+    folder: str
+    checkpoint: str
+    landmarks: dict[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
+    companions: tuple[str, ...] = ()
+    cache: str = ""
+
+
+@dataclass(frozen=True)
 class AnimateRequest:
     """Asks for the deformations of the head in `folder`; doubles as the recipe stored on the object.
 
-    `folder` holds neutral_vertices.npy (V, 3) float32 and triangles.npy (F, 3) int32, and may hold
-    expression_signal.npy (K, M) float32, which then stands in for `expressions`, `intensity` and `profile`.
-    `checkpoint` is a folder, or the name of a shipped one. `late_start`, `steps`: None is the sampler's own.
+    `folder` holds a head as a `BindRequest`'s does; one in another topology than the checkpoint's is bound
+    first. The folder may hold expression_signal.npy (K, M) float32, which then stands in for `expressions`,
+    `intensity` and `profile`. `checkpoint` is a folder, or the name of a shipped one. `late_start`, `steps`:
+    None is the sampler's own.
 
     What is expressed over time adds up: `expressions` along `profile`; `moments`
     ("0.5:happiness=0.8,jawOpen@0.3": seconds, expressions, seconds of transition); a Live Link Face CSV at
@@ -116,6 +135,9 @@ class AnimateRequest:
     right: float = 1.0
     micro_motion: float = 0.0
     blinks: float = 0.0
+    landmarks: dict[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
+    companions: tuple[str, ...] = ()
+    cache: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,7 +172,7 @@ class SavePresetRequest:
 class LibraryRequest:
     """Asks for a library of shapes of the head in `folder`, one for each entry of a set.
 
-    `folder` holds neutral_vertices.npy and triangles.npy as for an animation. `shape_set` is the name of one
+    `folder` holds a head as for an animation. `shape_set` is the name of one
     of Dimple's sets or the path of a JSON file; `only` the names or patterns (`mouth*`) of the shapes to
     make, all when empty. `correctives` is one of CORRECTIVES. Without a `seed` every shape is the mean of
     `samples`.
@@ -164,6 +186,9 @@ class LibraryRequest:
     correctives: str = "pairs"
     seed: int | None = None
     samples: int = 8
+    landmarks: dict[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
+    companions: tuple[str, ...] = ()
+    cache: str = ""
 
 
 @dataclass(frozen=True)
@@ -196,7 +221,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Progress:
-    """Step `step` of `steps` of a phase ("load", "bind", "sample", "write") is done."""
+    """Step `step` of `steps` of a phase ("load", "bind", "sample", "carry", "write") is done."""
 
     job: str
     phase: str
@@ -236,7 +261,7 @@ class Cancelled:
 
 
 Request: TypeAlias = (
-    Check | HeadRequest | AnimateRequest | ExpressRequest | SavePresetRequest | LibraryRequest
+    Check | HeadRequest | BindRequest | AnimateRequest | ExpressRequest | SavePresetRequest | LibraryRequest
 )
 Message: TypeAlias = Hello | Request | Cancel | Quit | Ready | Progress | Done | Failed | Cancelled
 
@@ -244,6 +269,7 @@ MESSAGE_TYPES: dict[str, type[Message]] = {
     "hello": Hello,
     "check": Check,
     "head": HeadRequest,
+    "bind": BindRequest,
     "animate": AnimateRequest,
     "express": ExpressRequest,
     "save_preset": SavePresetRequest,

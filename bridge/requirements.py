@@ -20,6 +20,7 @@ REQUIRED_PACKAGES = (
     "safetensors",
     "diffusers",
     "fast_simplification",
+    "embreex",
     "transformers",
 )
 

@@ -108,7 +108,7 @@ class Binding:
 
         vertices (N, 3) in the artist's own space, faces (F, 3) or (F, 4). Raises InputError.
         """
-        surface = read_surface(vertices, faces)
+        surface = read_surface(vertices, faces, fewest=1)
         moved = surface.moved(self.pose.to_model(surface.vertices), self.pose.rotation.T)
         template = template_of(self.head)
         islands = np.unique(moved.island[moved.used])

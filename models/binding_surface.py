@@ -21,6 +21,9 @@ OUTSIDE = 0.08
 WELD = 1e-5
 """Border vertices closer than this share of the mesh's extent are one vertex: seams of exporters."""
 
+FEWEST_TRIANGLES = 100
+"""No mesh with fewer shows a face."""
+
 
 @dataclass(frozen=True)
 class Surface:
@@ -62,11 +65,14 @@ class Surface:
         return points, unit(np.einsum("nk,nkd->nd", weights, self.normals[corners]))
 
 
-def read_surface(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> Surface:
+def read_surface(
+    vertices: NDArray[np.floating], faces: NDArray[np.integer], fewest: int = FEWEST_TRIANGLES
+) -> Surface:
     """Clean up vertices (V, 3) and faces (F, 3) or (F, 4) padded with -1; no vertex is moved or dropped.
 
     Triangles without area go, copies of vertices along seams are joined for the connectivity only, and
-    islands whose front looks inwards are turned. Raises InputError when no usable triangle is left.
+    islands whose front looks inwards are turned. Raises InputError when fewer than ``fewest`` usable
+    triangles are left.
     """
     points = np.asarray(vertices, np.float64)
     if points.ndim != 2 or points.shape[1] != 3 or not len(points):
@@ -79,7 +85,9 @@ def read_surface(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> 
     extent = float(np.ptp(points, axis=0).max())
     areas = triangle_areas(points, triangles)
     triangles = triangles[areas > 1e-14 * extent**2] if extent > 0 else triangles[:0]
-    if len(triangles) < 100:
+    if not len(triangles):
+        raise InputError("This mesh has no face with an area: choose another, or repair it first.")
+    if len(triangles) < fewest:
         raise InputError(
             f"This mesh has {len(triangles)} faces with an area: that is too few to show a face. "
             "Choose the head's own mesh."

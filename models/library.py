@@ -54,6 +54,28 @@ class Library:
     correctives: Floats  # (C, V, 3)
 
 
+@dataclass(frozen=True)
+class SampledLibrary:
+    """What a library is put together from, in the units and axes of the head (V, 3) it was sampled for.
+
+    ``shapes`` has also those that only correctives need; ``bases`` the deformation that a shape is a change
+    of, and its stage, where that is not the neutral face.
+    """
+
+    names: tuple[str, ...]
+    shapes: Mapping[str, Floats]  # (V, 3)
+    stages: Mapping[str, Floats]  # (57,) what each shape adds to its base
+    bases: Mapping[str, tuple[Floats, Floats]]  # (V, 3) and (57,)
+    correctives: Mapping[tuple[str, str], Floats]  # (V, 3)
+
+    def library(self) -> Library:
+        """The library of that head."""
+        vertices = next(iter(self.shapes.values())).shape
+        lacking = np.array(list(self.correctives.values()), np.float32).reshape(-1, *vertices)
+        chosen = np.stack([self.shapes[name] for name in self.names])
+        return Library(self.names, chosen, tuple(self.correctives), lacking)
+
+
 def make_library(
     model: AnimateMe,
     neutral_vertices: Floats,
@@ -66,6 +88,32 @@ def make_library(
     frames_per_chunk: int | None = None,
     on_step: OnStep | None = None,
 ) -> Library:
+    """`sample_library` for a head in the Dimple head's own topology."""
+    return sample_library(
+        model,
+        neutral_vertices,
+        shapes,
+        chosen,
+        correctives=correctives,
+        seed=seed,
+        samples=samples,
+        frames_per_chunk=frames_per_chunk,
+        on_step=on_step,
+    ).library()
+
+
+def sample_library(
+    model: AnimateMe,
+    neutral_vertices: Floats,
+    shapes: ShapeSet,
+    chosen: Iterable[str],
+    *,
+    correctives: bool = True,
+    seed: int | None = None,
+    samples: int = SAMPLES,
+    frames_per_chunk: int | None = None,
+    on_step: OnStep | None = None,
+) -> SampledLibrary:
     """The `chosen` shapes of a set, and the correctives of every pair with a chosen shape in it.
 
     neutral_vertices (V, 3): the whole head or its skin alone, as for `AnimateMe.animate`. seed None: the mean
@@ -96,11 +144,12 @@ def make_library(
     made = builder.made(whole)
     names = tuple(shape.name for shape in shapes.shapes if shape.name in wanted)
     kept = builder.correctives(made)
-    return Library(
+    return SampledLibrary(
         names,
-        similarity.invert_vectors(np.stack([made[name] for name in names])),
-        tuple(kept),
-        similarity.invert_vectors(np.array(list(kept.values()), np.float32).reshape(-1, *neutral.shape)),
+        {name: similarity.invert_vectors(shape) for name, shape in made.items()},
+        builder.shape_stages,
+        {name: (similarity.invert_vectors(shape), stage) for name, (shape, stage) in builder.bases().items()},
+        {pair: similarity.invert_vectors(shape) for pair, shape in kept.items()},
     )
 
 
@@ -151,6 +200,16 @@ class _Builder:
             made[left] = made[left] + self._cuts.share("R") * rest
             made[right] = made[right] + self._cuts.share("L") * rest
         return made
+
+    @property
+    def shape_stages(self) -> dict[str, Floats]:
+        """name -> stage (57,)."""
+        return {name: shape.stage for name, shape in self._shapes.items()}
+
+    def bases(self) -> dict[str, tuple[Floats, Floats]]:
+        """name -> deformation (V, 3) mm and stage (57,) of the face that a shape changes, if not neutral."""
+        stages = {name: base_stage(shape.stage) for name, shape in self._shapes.items()}
+        return {name: (self._at(stage), stage) for name, stage in stages.items() if stage.any()}
 
     def correctives(self, made: Mapping[str, Floats]) -> dict[tuple[str, str], Floats]:
         """pair -> what it lacks (V, 3) mm, where that is enough to be seen."""

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from bridge.head_check import check_head  # noqa: E402
-from bridge.protocol import AnimateRequest, Check, HeadRequest, LibraryRequest, Ready  # noqa: E402
+from bridge.protocol import AnimateRequest, BindRequest, Check, HeadRequest, LibraryRequest, Ready  # noqa: E402
 from bridge.worker import JobFailedError, Result, serve  # noqa: E402
 
 SIZE = 6
@@ -74,6 +74,8 @@ class FakeJobs:
             case HeadRequest():
                 paths = save(request.folder, head_arrays(request.seed))
                 return Result(paths, request.seed, {"material_names": MATERIALS})
+            case BindRequest():
+                return bind(request, report)
             case AnimateRequest():
                 return animate(request, report)
             case LibraryRequest():
@@ -91,22 +93,74 @@ def animate(request, report):
     for step in range(steps):
         report("sample", step + 1, steps)
         time.sleep(0.01)
-    neutral, triangles = (
-        np.load(Path(request.folder) / f"{name}.npy") for name in ("neutral_vertices", "triangles")
-    )
-    check_head(neutral, triangles, head_arrays()["faces"], SIZE * SIZE, SKIN)
+    neutral = head_in(request)
     result = deformations(neutral, request.frames, request.seed)
     if "nonfinite" in wanted:
         result[1, 2] = np.nan
     if "wrong_shape" in wanted:
         result = result[:, :-1]
     signal = np.outer(np.linspace(0.0, request.intensity, request.frames), np.ones(len(UNIT_NAMES)))
-    paths = save(request.folder, {"deformations": result, "signal": signal.astype(np.float32)})
+    arrays = {"deformations": result, "signal": signal.astype(np.float32)}
+    for index, _ in enumerate(request.companions):
+        arrays[f"companion_{index}_deformations"] = companion_shapes(request, index, request.frames)
+    paths = save(request.folder, arrays)
     if "pickle" in wanted:
         Path(paths["deformations"]).write_bytes(pickle.dumps(result))
     if "no_result" in wanted:
         Path(paths["deformations"]).unlink()
-    return Result(paths, request.seed, {"mm_per_unit": MM_PER_UNIT, "unit_names": UNIT_NAMES})
+    facts = {"mm_per_unit": MM_PER_UNIT, "unit_names": UNIT_NAMES} | bound_facts(request, neutral)
+    return Result(paths, request.seed, facts)
+
+
+def bind(request, report):
+    """Everything but a cube is bound; 39 vertices with a warning."""
+    neutral = head_in(request)
+    for step in range(3):
+        report("bind", step, 3)
+    count = len(neutral)
+    arrays = {
+        "triangle": np.zeros(count, np.int32),
+        "barycentric": np.tile(np.float32([1, 0, 0]), (count, 1)),
+        "confidence": np.linspace(0, 1, count, dtype=np.float32),
+        "rule": np.where(np.arange(count) < 5, 0, 1).astype(np.int8),
+        "fitted_vertices": neutral[:SKIN] + np.float32([0, 0, 0.5]),
+        "fitted_faces": head_arrays()["faces"][(head_arrays()["faces"] < SKIN).all(axis=1)],
+    }
+    return Result(save(request.folder, arrays), 0, bound_facts(request, neutral, always=True))
+
+
+def head_in(request):
+    neutral, triangles = (
+        np.load(Path(request.folder) / f"{name}.npy") for name in ("neutral_vertices", "triangles")
+    )
+    check_head(neutral, triangles)
+    if len(neutral) == 8:
+        raise JobFailedError("input", "No face was found on this mesh.")
+    return neutral
+
+
+def bound_facts(request, neutral, always=False):
+    recognised = len(neutral) in (SKIN, SIZE**2)
+    facts = {"mm_per_unit": MM_PER_UNIT, "recognised": recognised}
+    if recognised and not always and not request.companions:
+        return facts
+    warned = len(neutral) == 39 and "mouthLeft" not in request.landmarks
+    return facts | {
+        "score": 1.0 if recognised else 0.87,
+        "warnings": ["The mouth could not be made out."] if warned else [],
+        "found_landmarks": {
+            "noseTip": neutral[14].tolist(),
+            **{k: list(v) for k, v in request.landmarks.items()},
+        },
+        "roles": {name: "left eye" for name in request.companions},
+    }
+
+
+def companion_shapes(request, index, count):
+    """(count, V, 3) what follows goes along x, a unit a shape; "Still" stays."""
+    vertices = np.load(Path(request.folder) / f"companion_{index}_vertices.npy")
+    moves = np.arange(1, count + 1)[:, None, None] * np.float32([1, 0, 0])
+    return np.tile(moves, (1, len(vertices), 1)).astype(np.float32) * (request.companions[index] != "Still")
 
 
 SHAPES = {
@@ -131,8 +185,12 @@ def library(request, report):
     made = [library_shape(neutral, name, request.seed) * (name != "tongueOut") for name in names]
     lacking = [library_shape(neutral, "+".join(pair), request.seed) for pair in pairs]
     arrays = {"deformations": np.array(made), "correctives": np.array(lacking).reshape(-1, *neutral.shape)}
+    for index, _ in enumerate(request.companions):
+        shapes = companion_shapes(request, index, len(names) + len(pairs))
+        arrays[f"companion_{index}_deformations"] = shapes[: len(names)]
+        arrays[f"companion_{index}_correctives"] = shapes[len(names) :]
     paths = save(request.folder, {name: array.astype(np.float32) for name, array in arrays.items()})
-    info = {"names": names, "order": order, "pairs": pairs, "mm_per_unit": MM_PER_UNIT}
+    info = {"names": names, "order": order, "pairs": pairs} | bound_facts(request, head_in(request))
     return Result(paths, request.seed or 0, info)
 
 

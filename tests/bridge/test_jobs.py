@@ -167,7 +167,7 @@ def test_an_animation_is_written_beside_its_head(client: Client, request_: Anima
     assert sampling == [(step, len(sampling)) for step in range(1, len(sampling) + 1)]
     assert len(sampling) >= 4
     phases = list(dict.fromkeys(phase for phase, _, _ in steps))
-    assert phases[-3:] == ["bind", "sample", "write"]
+    assert phases[-4:] == ["bind", "sample", "carry", "write"]
 
 
 def test_the_same_recipe_gives_the_same_result(client: Client, request_: AnimateRequest) -> None:
@@ -247,8 +247,8 @@ def spoil(vertices: Floats, triangles: NDArray[np.int32], how: str) -> tuple[Flo
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ("too few vertices", "641 vertices, but the Dimple head has 642"),
-        ("other connections", "connected differently"),
+        ("too few vertices", "641 vertices, and the checkpoint's head, which has 642, has no eyes"),
+        ("other connections", "no eyes and teeth by which to bind another"),
         ("not a number", "1 vertices of this head have no finite place"),
         ("one point", "no area"),
     ],

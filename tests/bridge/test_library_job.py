@@ -52,7 +52,7 @@ def test_a_library_is_written_beside_its_head(client: Client, request_: LibraryR
     assert last.info["mm_per_unit"] == pytest.approx(1.0, abs=1e-4)
     steps = [(m.step, m.steps) for m in messages if isinstance(m, Progress) and m.phase == "sample"]
     assert steps == [(step, len(steps)) for step in range(1, len(steps) + 1)]
-    assert {m.phase for m in messages if isinstance(m, Progress)} >= {"bind", "sample", "write"}
+    assert {m.phase for m in messages if isinstance(m, Progress)} >= {"bind", "sample", "carry", "write"}
 
 
 def test_an_own_file_is_a_set_too(

@@ -33,6 +33,7 @@ STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
     dict[str, dict[str, float]]: st.dictionaries(
         TEXT, st.dictionaries(TEXT, NUMBERS, max_size=2), max_size=2
     ),
+    dict[str, tuple[float, ...]]: st.dictionaries(TEXT, st.lists(NUMBERS, max_size=3).map(tuple), max_size=3),
     dict[str, Any]: st.dictionaries(TEXT, JSON, max_size=3),
     protocol.FailureKind: st.sampled_from(sorted(protocol.ARTIST_TEXT)),
 }
