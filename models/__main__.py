@@ -11,6 +11,7 @@ import typer
 
 from . import (
     commands_appearance,
+    commands_binding,
     commands_expressions,
     commands_measure,
     commands_skin,
@@ -43,6 +44,7 @@ app.add_typer(train, name="train")
 app.add_typer(evaluate, name="evaluate")
 commands_expressions.attach(train, evaluate)
 commands_appearance.attach(train)
+commands_binding.attach(evaluate)
 commands_measure.attach(train, evaluate)
 commands_skin.attach(corpus)
 commands_words.attach(evaluate)

@@ -14,19 +14,19 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from .alignment import similarity_to
-from .binding_companions import Companions, classify, place_inner
-from .binding_correspondence import correspond
+from .binding_attachment import attach, attachment_of
+from .binding_companions import classify
 from .binding_diagnosis import diagnose
-from .binding_fit import Fit, Schedule, Target, fit_identity, score
-from .binding_pose import Pose, find_face
+from .binding_fit import Fit
+from .binding_location import locate, read_landmarks, sampled
+from .binding_pose import Pose
 from .binding_registration import register
-from .binding_surface import Surface, read_surface
+from .binding_surface import read_surface
 from .binding_symmetric import make_symmetric
-from .binding_template import LANDMARKS, Template, template_of
-from .binding_transfer import Attachment, HeadMotion, Rule
+from .binding_template import template_of
+from .binding_transfer import Attachment, HeadMotion
 from .errors import InputError
 from .head import Head
 
@@ -35,16 +35,9 @@ Doubles = NDArray[np.float64]
 Ints = NDArray[np.int32]
 OnStep = Callable[[int, int], None]
 
-STEPS = 5
-POSE_SAMPLES, FIT_SAMPLES, BEND_SAMPLES = 4000, 20_000, 60_000
-MARGIN = 20.0
-"""mm round the template's box within which the mesh is sampled: a body must not take the samples."""
-BELIEVED = 0.3
-"""Confidence from which a vertex takes the motion of its own place."""
-FACING = 0.2
-"""Cosine between normals up to which a match is taken for an inner surface."""
-FILL_REACH = 80.0
-"""mm from the nearest matched vertex within which motion is filled in."""
+STEPS, FOUND, BENT = 30, 14, 28
+"""Steps that progress is told in; those at which the face is found, and the head bent onto it."""
+BEND_SAMPLES = 60_000
 
 
 @dataclass(frozen=True)
@@ -113,7 +106,7 @@ class Binding:
         template = template_of(self.head)
         islands = np.unique(moved.island[moved.used])
         found = classify(template, self.neutral_vertices.astype(np.float64), moved, islands)
-        attachment = _attachment(surface.vertices, found, np.zeros((0, 2), np.int32), self.pose)
+        attachment = attachment_of(surface.vertices, found, np.zeros((0, 2), np.int32), self.pose)
         return replace(self, companions={**self.companions, name: attachment})
 
     def save(self, path: Path) -> None:
@@ -180,40 +173,36 @@ def bind(
     """Bind a mesh, vertices (V, 3) in any units and axes and faces (F, 3) or (F, 4), to the head.
 
     landmarks: positions in the mesh's own space by the names of ``binding_template.LANDMARKS``; three or more
-    also settle where the face is. Same input and seed, same binding. Raises InputError when the mesh cannot
-    be used or shows no face; what is doubtful is said by ``sentence``.
+    also settle where the face is, and a mesh that shows no face then is doubted but not refused. ``on_step``
+    hears (done, of so many) several times a second; what it raises ends the binding. Same input and seed,
+    same binding. Raises InputError when the mesh cannot be used or shows no face; what is doubtful is said
+    by ``sentence``.
     """
-    report = on_step or _silent
-    report(0, STEPS)
+    progress = _Progress(on_step)
+    progress(0)
     template = template_of(head)
+    marks = read_landmarks(landmarks or {})
     surface = read_surface(vertices, faces)
-    marks = _landmarks(landmarks or {})
-    report(1, STEPS)
-    pose, pose_value = _pose(template, surface, marks, seed, lambda: report(1, STEPS))
-    report(2, STEPS)
+    progress(1)
+    found = locate(template, surface, marks, seed, lambda: progress(min(progress.step + 1, FOUND - 1)))
+    verdict = diagnose(template, found.target, found.fit, found.certainty, placed_by_hand=len(marks) > 2)
+    progress(FOUND)
 
-    placed = _placed(surface, pose)
-    target = _target(template, placed, pose, marks, FIT_SAMPLES, seed)
-    fit = fit_identity(template, target, Schedule(), seed)
-    verdict = diagnose(template, target, fit, score(template, target, fit), pose_value)
-    report(3, STEPS)
+    target = sampled(template, surface, found.pose, marks, BEND_SAMPLES, seed)
+    fitted = register(
+        template, found.fit.shape, target, on_round=lambda: progress(min(progress.step + 1, BENT - 1))
+    )
+    pose, fitted = make_symmetric(template, surface, found.pose, fitted)
+    progress(BENT)
 
-    pose = pose.refined(fit)
-    person = fit.shape
-    placed = _placed(surface, pose)
-    target = _target(template, placed, pose, marks, BEND_SAMPLES, seed)
-    fitted = register(template, person, target)
-    pose, fitted = make_symmetric(template, surface, pose, fitted)
-    report(4, STEPS)
-
-    whole = _with_parts(head, fit, fitted)
+    whole = _with_parts(head, found.fit, fitted)
     attachment, confidence = attach(template, whole, surface, pose)
-    report(5, STEPS)
+    progress(STEPS)
     return Binding(
         head=head,
         pose=pose,
         fitted_vertices=pose.from_model(whole).astype(np.float32),
-        identity=fit.coefficients.astype(np.float32),
+        identity=found.fit.coefficients.astype(np.float32),
         confidence=confidence,
         attachment=attachment,
         companions={},
@@ -222,50 +211,16 @@ def bind(
     )
 
 
-def _silent(step: int, steps: int) -> None:
-    del step, steps
+class _Progress:
+    """Tells how far binding is; what the listener raises ends it."""
 
+    def __init__(self, on_step: OnStep | None) -> None:
+        self.on_step, self.step = on_step, 0
 
-def _landmarks(landmarks: Mapping[str, NDArray[np.floating]]) -> dict[str, Doubles]:
-    if unknown := sorted(landmarks.keys() - LANDMARKS.keys()):
-        raise InputError(
-            f"There is no landmark called {', '.join(unknown)}: the landmarks are {', '.join(LANDMARKS)}."
-        )
-    marks = {name: np.asarray(place, np.float64) for name, place in landmarks.items()}
-    for name, place in marks.items():
-        if place.shape != (3,) or not np.isfinite(place).all():
-            raise InputError(f"The landmark {name} has no place on the mesh: set it again.")
-    return marks
-
-
-def _pose(
-    template: Template, surface: Surface, marks: dict[str, Doubles], seed: int, on_try: Callable[[], None]
-) -> tuple[Pose, float]:
-    """Where the face is, and how sure that is: from three landmarks, else by searching."""
-    if len(marks) < 3:
-        return find_face(template, surface, POSE_SAMPLES, seed, on_try)
-    model = template.vertices[[template.landmarks[name] for name in marks]].astype(np.float32)
-    similarity = similarity_to(model, np.array(list(marks.values()), np.float32))
-    rotation = similarity.rotation.astype(np.float64).T
-    shift = -rotation @ similarity.translation.astype(np.float64) / similarity.scale
-    return Pose(1.0 / similarity.scale, rotation, shift), 1.0
-
-
-def _placed(surface: Surface, pose: Pose) -> Surface:
-    """The artist's surface in model space, mm."""
-    return surface.moved(pose.to_model(surface.vertices), pose.rotation.T)
-
-
-def _target(
-    template: Template, placed: Surface, pose: Pose, marks: dict[str, Doubles], count: int, seed: int
-) -> Target:
-    low, high = template.vertices.min(axis=0) - MARGIN, template.vertices.max(axis=0) + MARGIN
-    middle = placed.vertices[placed.triangles].mean(axis=1)
-    near = ((middle > low) & (middle < high)).all(axis=1)
-    points, normals = placed.samples(count, placed.outside_triangles & near, seed)
-    return Target(
-        points, normals, {template.landmarks[name]: pose.to_model(place) for name, place in marks.items()}
-    )
+    def __call__(self, step: int) -> None:
+        self.step = step
+        if self.on_step is not None:
+            self.on_step(step, STEPS)
 
 
 def _with_parts(head: Head, fit: Fit, fitted: Doubles) -> Doubles:
@@ -279,61 +234,3 @@ def _with_parts(head: Head, fit: Fit, fitted: Doubles) -> Doubles:
         moved = similarity_to(fitted[ring].astype(np.float32), person[ring])
         whole[start:end] = moved.apply(person[start:end])
     return whole
-
-
-def attach(template: Template, whole: Doubles, surface: Surface, pose: Pose) -> tuple[Attachment, Floats]:
-    """The rule of every vertex of a surface, and confidence (V,), for a fitted head in its pose.
-
-    whole (Vhead, 3) in model space, mm: the head where the surface is.
-    """
-    placed = _placed(surface, pose)
-    fitted = whole[: template.head.skin_vertices]
-    match = correspond(template, fitted, placed)
-    believed = match.confidence > BELIEVED
-    counts = np.bincount(placed.island[believed], minlength=placed.island.max() + 1)
-    sizes = np.bincount(placed.island[placed.used], minlength=placed.island.max() + 1)
-    # skin is the island that most matches are on, and what continues it; eyeballs match nothing but lids
-    skin_islands = (counts == counts.max()) | ((counts > 0.5 * sizes) & (counts > 0.1 * counts.max()))
-    other = np.setdiff1d(np.unique(placed.island[placed.used]), np.flatnonzero(skin_islands))
-    found = classify(template, whole, placed, other)
-
-    on_skin = skin_islands[placed.island] & placed.used
-    found.rule[on_skin & believed] = Rule.SKIN
-    own = on_skin & believed
-    found.triangle[own], found.barycentric[own] = match.triangle[own], match.barycentric[own]
-    found.weight[own] = 1.0
-    inner = on_skin & ~believed & (~placed.outside | (match.agreement <= FACING))
-    place_inner(template, fitted, placed, np.flatnonzero(inner), found)
-    unknown = on_skin & (found.rule == Rule.STILL)
-    edges = _fill(placed, unknown, found)
-    return _attachment(surface.vertices, found, edges, pose), match.confidence.astype(np.float32)
-
-
-def _fill(placed: Surface, unknown: NDArray[np.bool_], found: Companions) -> Ints:
-    """Fill unknown skin in from its neighbours unless it is far from all matches; (E, 2) edges it needs."""
-    known = np.flatnonzero(np.isin(found.rule, (Rule.SKIN, Rule.INNER)))
-    vertices = np.flatnonzero(unknown)
-    if not len(known) or not len(vertices):
-        return np.zeros((0, 2), np.int32)
-    distance, _ = KDTree(placed.vertices[known]).query(
-        placed.vertices[vertices], distance_upper_bound=FILL_REACH
-    )
-    found.rule[vertices[np.isfinite(distance)]] = Rule.FILL
-    rows = np.repeat(np.arange(len(placed.vertices)), np.diff(placed.adjacency.indptr))
-    columns = placed.adjacency.indices
-    filled = found.rule == Rule.FILL
-    keep = (rows < columns) & (filled[rows] | filled[columns])
-    return np.stack([rows[keep], columns[keep]], axis=1).astype(np.int32)
-
-
-def _attachment(vertices: Doubles, found: Companions, edges: Ints, pose: Pose) -> Attachment:
-    return Attachment(
-        vertices=vertices.astype(np.float32),
-        rule=found.rule,
-        triangle=found.triangle,
-        barycentric=found.barycentric.astype(np.float32),
-        weight=found.weight.astype(np.float32),
-        pivots=pose.from_model(found.pivots).astype(np.float32),
-        mm_per_unit=np.array(1.0 / pose.scale, np.float32),
-        edges=edges,
-    )

@@ -45,10 +45,14 @@ def certainty(score: Score, pose_value: float) -> float:
     return float(np.clip(min(evidence), 0.0, 1.0))
 
 
-def diagnose(template: Template, target: Target, fit: Fit, score: Score, pose_value: float) -> Diagnosis:
-    """Judge a fit before it is bent onto the surface. Raises InputError when it is no face at all."""
-    sure = certainty(score, pose_value)
-    if sure < REFUSED:
+def diagnose(
+    template: Template, target: Target, fit: Fit, sure: float, *, placed_by_hand: bool = False
+) -> Diagnosis:
+    """Judge a fit that is ``sure``, 0..1, before it is bent onto the surface.
+
+    Raises InputError when it is no face at all, unless the artist has shown by hand where it is.
+    """
+    if sure < REFUSED and not placed_by_hand:
         raise InputError(
             "No face was found on this mesh. Choose the mesh that has the face on it, or show where the face "
             "is by setting the landmarks: eye corners, nose tip, mouth corners and chin."

@@ -27,7 +27,6 @@ from .binding_fit import SHORT, Fit, Score, Target, fit_identity, score
 from .binding_surface import Surface
 from .binding_symmetry import symmetry_planes
 from .binding_template import Template
-from .errors import InputError
 
 Doubles = NDArray[np.float64]
 
@@ -114,27 +113,23 @@ def find_pose(
 
     Tries planes of symmetry; when those do not convince and ``everywhere`` is set, turns of all kinds.
     """
-    search = _Search(template, points, normals, seed)
+    search = _Search(template, points, normals, seed, on_try)
     found: list[Found] = []
     for plane in symmetry_planes(search.points, search.normals):
         # the nose lies on the plane: places along it can be dense
         along = search.spread(np.abs(plane.distance(search.points)) < 0.08, 40)
         found += search.best(turns_about(plane.normal), along)
-        on_try()
         if max((f.score.value for f in found), default=0.0) > CONVINCING:
             return distinct(found)
     if not everywhere:
         return distinct(found)
     turns = np.concatenate([axis_turns(), Rotation.random(200, random_state=seed).as_matrix()])
     found += search.best(turns, search.spread(np.ones(len(points), bool), 96))
-    on_try()
     return distinct(found)
 
 
-def find_face(
-    template: Template, surface: Surface, samples: int, seed: int, on_try: OnTry
-) -> tuple[Pose, float]:
-    """The pose of the face on a whole mesh, a head or a body, and the value of its score.
+def find_face(template: Template, surface: Surface, samples: int, seed: int, on_try: OnTry) -> list[Found]:
+    """Distinct poses of the face on a whole mesh, a head or a body, best first.
 
     On a body a head is small: where the whole does not convince, the ends of its long axes are searched.
     """
@@ -145,9 +140,7 @@ def find_face(
             break
         points, normals = surface.samples(samples, surface.outside_triangles & crop, seed)
         best = distinct(best + find_pose(template, points, normals, seed, on_try, everywhere=False))
-    if not best:
-        raise InputError("This mesh has too little surface for a face: choose the head's own mesh.")
-    return best[0].pose, best[0].score.value
+    return best
 
 
 def _ends(surface: Surface) -> list[NDArray[np.bool_]]:
@@ -201,7 +194,10 @@ def distinct(found: list[Found]) -> list[Found]:
 
 
 class _Search:
-    def __init__(self, template: Template, points: Doubles, normals: Doubles, seed: int) -> None:
+    def __init__(
+        self, template: Template, points: Doubles, normals: Doubles, seed: int, on_try: OnTry
+    ) -> None:
+        self.on_try = on_try
         random = np.random.default_rng(seed)
         self.template = template
         self.centre = points.mean(axis=0)
@@ -311,6 +307,7 @@ class _Search:
         return [self._short_fit(poses.one(index)) for index in range(len(poses.scale))]
 
     def _short_fit(self, pose: Pose) -> Found:
+        self.on_try()
         target = Target(pose.to_model(self.points), self.normals @ pose.rotation)
         fit = fit_identity(self.template, target, SHORT, self.seed)
         # samples are sparse here: within 8 mm instead of 3

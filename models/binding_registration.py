@@ -8,6 +8,7 @@ undo what the identity model knows about where things are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +40,12 @@ class Stiffness:
 
 
 def register(
-    template: Template, shape: Doubles, target: Target, stiffness: Stiffness | None = None
+    template: Template,
+    shape: Doubles,
+    target: Target,
+    stiffness: Stiffness | None = None,
+    *,
+    on_round: Callable[[], None] | None = None,
 ) -> Doubles:
     """(Vs, 3) the template bent from ``shape`` (Vs, 3) onto the target, all in the target's frame, mm.
 
@@ -58,6 +64,8 @@ def register(
     displacement = np.zeros_like(shape)
     tree, tree_weight = None, 0.0
     for step in range(plan.steps):
+        if on_round is not None:
+            on_round()
         progress = step / max(plan.steps - 1, 1)
         alpha, sigma, weight = (
             pair[0] * (pair[1] / pair[0]) ** progress for pair in (plan.alpha, plan.sigma, plan.normal_weight)

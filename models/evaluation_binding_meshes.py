@@ -144,6 +144,26 @@ def body_without_face(ict: ICT) -> tuple[Floats, Ints]:
     return on_body((egg * [75, 110, 90] + [0, 0, 20]).astype(np.float32), triangles)
 
 
+def back_of_head(vertices: Floats, triangles: Ints) -> tuple[Floats, Ints]:
+    """What is behind the ears of a head in model space: hair and nape without a face."""
+    return vertices, triangles[vertices[triangles, 2].max(axis=1) < float(np.median(vertices[:, 2]))]
+
+
+def cartoon(ict: ICT, rest: Floats) -> Floats:
+    """A person (V, 3) as a cartoon of human proportions: features exaggerated, large eyes, small nose."""
+    drawn = ict.neutral + 1.4 * (rest - ict.neutral)
+    landmarks = drawn[ict.landmarks]
+    for centre, reach, growth in (
+        (landmarks[36:42].mean(axis=0), 22.0, 0.3),
+        (landmarks[42:48].mean(axis=0), 22.0, 0.3),
+        (landmarks[31:36].mean(axis=0), 20.0, -0.25),
+    ):
+        arm = drawn - centre
+        share = np.exp(-0.5 * np.square(arm / reach).sum(axis=1, keepdims=True))
+        drawn = drawn + growth * share * arm
+    return drawn.astype(np.float32)
+
+
 def nonsense(seed: int) -> tuple[str, Floats, Ints]:
     """A mesh without a face: boxes, eggs, rings, hands, beasts and lumps of many proportions, in turn."""
     random = np.random.default_rng(seed)

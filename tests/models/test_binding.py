@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from models.binding import POSE_SAMPLES, Binding, bind
-from models.binding_pose import find_face
+from models.binding import Binding, bind
+from models.binding_location import locate
 from models.binding_surface import read_surface
 from models.binding_template import template_of
 from models.binding_transfer import Rule
@@ -68,14 +68,12 @@ def mannequin(head: Head) -> Mannequin:
 def test_pose_is_found_in_any_units_and_axes(head: Head, mannequin: Mannequin):
     turn = Rotation.from_euler("xyz", [90, 35, 170], degrees=True).as_matrix()
     moved = (0.003 * mannequin.vertices @ turn.T + [5, -2, 1]).astype(np.float32)
-    pose, value = find_face(
-        template_of(head), read_surface(moved, mannequin.faces), POSE_SAMPLES, 0, lambda: None
-    )
+    found = locate(template_of(head), read_surface(moved, mannequin.faces), {}, 0, lambda: None)
     upright = mannequin.binding.pose
-    angle = np.degrees(Rotation.from_matrix((turn @ upright.rotation).T @ pose.rotation).magnitude())
-    assert angle < 4
-    assert pose.scale / (0.003 * upright.scale) == pytest.approx(1, abs=0.06)
-    assert value > 0.8
+    angle = np.degrees(Rotation.from_matrix((turn @ upright.rotation).T @ found.pose.rotation).magnitude())
+    assert angle < 2
+    assert found.pose.scale / (0.003 * upright.scale) == pytest.approx(1, abs=0.03)
+    assert found.certainty > 0.8
 
 
 def test_no_deformation_moves_nothing_at_all(head: Head, mannequin: Mannequin):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,37 @@ def test_a_mirrored_head_gets_its_sides_by_where_they_are(grid: Head):
     vertices, faces, went = renumbered(grid, grid.faces)
     mirrored = vertices * np.array([-1, 1, 1], np.float32)
     np.testing.assert_array_equal(recognise(grid, mirrored, faces), went[grid.mirror])
+
+
+@pytest.mark.parametrize("rule", ["first", "second", "anyhow"])
+def test_a_mirrored_head_whose_quads_are_cut_gets_its_sides_too(grid: Head, rule: str):
+    random = np.random.default_rng(2)
+    either = {"first": True, "second": False, "anyhow": random.random((len(grid.faces), 1)) < 0.5}[rule]
+    quads = grid.faces[:, ::-1]
+    cut = [
+        np.where(either, quads[:, a], quads[:, b])
+        for a, b in (([0, 1, 2], [0, 1, 3]), ([0, 2, 3], [1, 2, 3]))
+    ]
+    vertices, faces, went = renumbered(grid, np.concatenate(cut))
+    mirrored = vertices * np.array([-1, 1, 1], np.float32)
+    np.testing.assert_array_equal(recognise(grid, mirrored, faces), went[grid.mirror])
+
+
+def test_a_wrong_guess_is_taken_back(grid: Head):
+    random = np.random.default_rng(5)
+    either = random.random(len(grid.faces))[:, None] < 0.5
+    quads = grid.faces
+    cut = [
+        np.where(either, quads[:, a], quads[:, b])
+        for a, b in (([0, 1, 2], [0, 1, 3]), ([0, 2, 3], [1, 2, 3]))
+    ]
+    shaken = replace(
+        grid,
+        neutral_vertices=grid.neutral_vertices
+        + random.normal(0, 6, grid.neutral_vertices.shape).astype("f4"),
+    )
+    vertices, faces, went = renumbered(shaken, np.concatenate(cut))
+    np.testing.assert_array_equal(recognise(grid, vertices, faces), went)
 
 
 def test_another_topology_is_not_recognised(grid: Head):
