@@ -57,15 +57,16 @@ class SkinPainter:
         self.atlas = atlas
         self.traits = traits
         self.rest = RestSurface.of(atlas.texels, neutral_vertices)
-        rng = np.random.default_rng([traits.seed, 5])
-        noise = SkinNoise(atlas.points, rng)
+        # separate streams, so that a person looks the same at every resolution
+        streams = [np.random.default_rng([traits.seed, 5, stream]) for stream in range(4)]
+        noise = SkinNoise(atlas.points, streams[0])
         self.regions = atlas.regions(noise)
-        self.creases = CreaseBank(atlas, self.rest, noise, rng, traits.age)
-        spots = draw_spots(atlas, self.regions, traits, rng)
+        self.creases = CreaseBank(atlas, self.rest, noise, streams[1], traits.age)
+        spots = draw_spots(atlas, self.regions, traits, streams[2])
         self._melanin = self._log_melanin(noise) + spots.melanin
         self._blood = self._log_blood(noise) + spots.blood
         self._pores, self._pits = self._relief(noise)
-        self._hair(noise, rng)
+        self._hair(noise, streams[3])
         self._surface()
         self._flush = sum(weight * self.regions[name] for name, weight in FLUSH.items())
         self._holes = nearest_texels(atlas.layout.mask)
@@ -147,7 +148,7 @@ class SkinPainter:
     def _log_melanin(self, noise: SkinNoise) -> Floats:
         traits, region, detail = self.traits, self.regions, self.atlas.detail
         field = 0.08 * noise.smooth(35.0) + 0.06 * noise.smooth(9.0)
-        field += 0.08 * detail(3.0) * noise.smooth(3.0) + 0.08 * detail(1.6) * noise.smooth(1.6)
+        field += noise.smooth(3.0, 0.08 * detail(3.0)) + noise.smooth(1.6, 0.08 * detail(1.6))
         ringed = noise.rng.uniform(0.4, 0.8)
         field += 0.18 * region["temple"] + 0.15 * region["forehead"] + 0.08 * region["neck"]
         field += ringed * (0.35 * region["upper_lid"] + 0.30 * region["under_eye"])
@@ -162,7 +163,7 @@ class SkinPainter:
     def _log_blood(self, noise: SkinNoise) -> Floats:
         traits, region, detail, atlas = self.traits, self.regions, self.atlas.detail, self.atlas
         field = 0.12 * noise.smooth(35.0) + 0.08 * noise.smooth(9.0)
-        field += 0.11 * detail(3.0) * noise.smooth(3.0) + 0.09 * detail(1.5) * noise.smooth(1.5)
+        field += noise.smooth(3.0, 0.11 * detail(3.0)) + noise.smooth(1.5, 0.09 * detail(1.5))
         field += traits.redness * (
             0.55 * region["cheek"]
             + 0.55 * region["nose_tip"]
@@ -173,7 +174,7 @@ class SkinPainter:
         field += 0.25 * (region["upper_lid"] + region["under_eye"])
         field -= 0.25 * region["forehead"] + 0.25 * region["perioral"] + 0.15 * region["neck"]
         field += 0.10 * noise.smooth(5.0) * np.maximum(region["cheek"], region["nose"])
-        lips = np.log(noise.rng.uniform(4.5, 8.5)) + 0.15 * noise.smooth(3.0) * detail(3.0)
+        lips = np.log(noise.rng.uniform(4.5, 8.5)) + noise.smooth(3.0, 0.15 * detail(3.0))
         field = np.log(traits.blood) + field * (1.0 - 0.7 * atlas.lip) + lips * atlas.lip
         field += 0.6 * atlas.lid_margin
         return field + atlas.mucosa * (np.log(0.085) - field)
@@ -190,7 +191,7 @@ class SkinPainter:
         coarse = noise.cells(2.8)[1]
         net += 0.03 * np.exp(-((coarse / 0.2) ** 2)) * atlas.detail(2.8)
         relief = -pits - net * (0.35 + 0.65 * weight)
-        relief += 0.018 * noise.smooth(3.2) * atlas.detail(3.2) + 0.016 * noise.smooth(6.0)
+        relief += noise.smooth(3.2, 0.018 * atlas.detail(3.2)) + 0.016 * noise.smooth(6.0)
         dry = 1.0 - atlas.mucosa
         lips = 0.07 * self.creases.fine[:, 0] * atlas.lip * atlas.detail(2.5)
         self._skin = dry * (1.0 - 0.8 * atlas.lip)

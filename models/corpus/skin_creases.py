@@ -31,6 +31,10 @@ MOST = 0.22
 """Compression beyond which a crease grows no deeper; lips and lids are squeezed further than real skin."""
 OVERSHOOT = 1.25
 DIRECTIONS = 6
+FINE_WAVE = 4.2
+"""mm from one fine wrinkle to the next."""
+FINE_SIDE, FINE_PIXEL = 160.0, 0.625
+"""Chart units of the periodic canvas of fine wrinkles, and of its pixels."""
 STEP = 0.6
 """Chart units between points of a line."""
 
@@ -290,17 +294,27 @@ def _points(family: Family, rng: np.random.Generator) -> tuple[Floats, Floats, F
 
 
 def _fine_wrinkles(atlas: SkinAtlas, rng: np.random.Generator) -> Floats:
-    """(N, DIRECTIONS) fields of fine parallel wrinkles; field d varies along angle pi d / DIRECTIONS."""
-    size, mask = atlas.layout.size, atlas.layout.mask
+    """(N, DIRECTIONS) fields of fine parallel wrinkles; field d varies along angle pi d / DIRECTIONS.
+
+    Drawn on a periodic canvas of the chart, the same at every resolution, and faint where texels are coarse.
+    """
+    size = int(FINE_SIDE / FINE_PIXEL)
     fy, fx = np.meshgrid(np.fft.fftfreq(size), np.fft.rfftfreq(size), indexing="ij")
-    radius, angle = np.hypot(fx, fy), np.arctan2(-fy, fx)  # rows go down, v goes up
-    centre = min(atlas.texel_mm / 3.8, 0.2)
+    radius, angle = np.hypot(fx, fy), np.arctan2(fy, fx)
+    centre = FINE_PIXEL / FINE_WAVE
     band = np.exp(-((np.log(np.maximum(radius, 1e-6) / centre) / 0.45) ** 2))
     spectrum = np.fft.rfft2(rng.standard_normal((size, size)).astype(np.float32))
-    fields = np.empty((int(mask.sum()), DIRECTIONS), np.float32)
+    canvas = np.empty((size, size, DIRECTIONS), np.float32)
     for number in range(DIRECTIONS):
         off = np.angle(np.exp(2j * (angle - np.pi * number / DIRECTIONS))) / 2
-        field = np.fft.irfft2(spectrum * (band * np.exp(-((off / 0.2) ** 2))), s=(size, size))[mask]
+        field = np.fft.irfft2(spectrum * (band * np.exp(-((off / 0.2) ** 2))), s=(size, size))
         field /= field.std()
-        fields[:, number] = np.where(field < 0, 1.3 * field, 0.6 * field)  # valleys are sharper than crests
-    return 0.5 * fields
+        canvas[..., number] = np.where(field < 0, 1.3 * field, 0.6 * field)  # valleys are sharper than crests
+    at = atlas.chart / FINE_PIXEL
+    low = np.floor(at)
+    across, up = (at - low).T[:, :, None]
+    column, row = low.astype(np.int64).T % size
+    right, above = (column + 1) % size, (row + 1) % size
+    lower = canvas[row, column] * (1 - across) + canvas[row, right] * across
+    upper = canvas[above, column] * (1 - across) + canvas[above, right] * across
+    return 0.5 * atlas.detail(FINE_WAVE) * (lower * (1 - up) + upper * up)

@@ -30,20 +30,28 @@ class SkinNoise:
         self.points = points
         self.rng = rng
 
-    def smooth(self, wavelength: float) -> Floats:
-        """(N,) zero mean, standard deviation 1; a new draw at each call."""
-        return _look_up(_smooth_volume(), self._coordinates(SMOOTH_WAVE / wavelength))
+    def smooth(self, wavelength: float, strength: float = 1.0) -> Floats:
+        """(N,) zero mean, standard deviation ``strength``; a new draw at each call."""
+        view = self._view()
+        if strength == 0.0:
+            return np.zeros(len(self.points), np.float32)
+        return strength * _look_up(_smooth_volume(), self._coordinates(view, SMOOTH_WAVE / wavelength))
 
     def cells(self, size: float) -> tuple[Floats, Floats]:
         """(N,) distance to the nearest point, and how much further the second is, in units of ``size``."""
         nearest, second = _cell_volumes()
-        at = self._coordinates(CELL / size)
+        at = self._coordinates(self._view(), CELL / size)
         first = _look_up(nearest, at)
         return first, _look_up(second, at) - first
 
-    def _coordinates(self, scale: float) -> Floats:
+    def _view(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """A random turn and shift: drawn even for noise that is not looked at, so that the draws that follow
+        do not depend on the resolution."""
         turn, _ = np.linalg.qr(self.rng.standard_normal((3, 3)))
-        shift = self.rng.uniform(0.0, VOLUME, 3)
+        return turn, self.rng.uniform(0.0, VOLUME, 3)
+
+    def _coordinates(self, view: tuple[NDArray[np.float64], NDArray[np.float64]], scale: float) -> Floats:
+        turn, shift = view
         return (self.points @ (scale * turn) + shift).T.astype(np.float32)
 
 

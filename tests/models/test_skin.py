@@ -1,5 +1,7 @@
 """Authored skin: its colours, its tension, its creases, and that all four maps follow the mesh."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from models.corpus.skin_regions import SkinAtlas
 from models.corpus.skin_tension import RestSurface, TexelTriangles
 from models.corpus.skin_traits import draw_skin
 from models.head import Head
-from models.uv_maps import FACE_WINDOW, UVLayout
+from models.uv_maps import FACE_WINDOW, TILE, UVLayout, crop
 
 SIZE = 128
 OLD = 6  # a seed with age over 0.2
@@ -128,8 +130,6 @@ def test_crease_energy_follows_compression(head: Head, painter: SkinPainter):
 
 
 def test_age_deepens_creases(head: Head, atlas: SkinAtlas, mean: np.ndarray):
-    from dataclasses import replace
-
     depth = []
     for age in (0.0, 1.0):
         painter = SkinPainter(atlas, mean, replace(draw_skin(OLD), age=age))
@@ -161,6 +161,21 @@ def test_everybody_has_a_skin_of_their_own(atlas: SkinAtlas, mean: np.ndarray):
     melanin = traits[:, 1]
     assert melanin.min() < 0.015
     assert melanin.max() > 0.35
+
+
+def test_a_person_looks_the_same_at_every_resolution(head: Head, mean: np.ndarray):
+    def pooled(image: np.ndarray, side: int) -> np.ndarray:
+        return image.reshape(side, len(image) // side, side, len(image) // side, -1).mean(axis=(1, 3))
+
+    traits = replace(draw_skin(3), freckles=1.2, melanin=0.03)
+    coarse, fine, tile = (
+        SkinPainter(SkinAtlas.of(head, UVLayout.of_head(head, size, window)), mean, traits).neutral()
+        for size, window in ((128, FACE_WINDOW), (256, FACE_WINDOW), (256, TILE))
+    )
+    first, second = pooled(coarse.albedo, 64), pooled(fine.albedo, 64)
+    assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.97
+    assert np.abs(first - second).mean() < 0.01
+    assert np.abs(crop(tile.albedo) - coarse.albedo)[8:-8, 8:-8].mean() < 0.004
 
 
 def test_fine_relief_waits_for_texels_that_can_show_it(head: Head, atlas: SkinAtlas):
