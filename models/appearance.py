@@ -34,9 +34,10 @@ from .diffusion import TRAIN_TIMESTEPS, OnStep, make_scheduler, sample_consisten
 from .errors import InputError
 from .exp_diff import ALBEDO, BRDF, POSITION, Condition, LatentDenoiser, repeat_texture
 from .expected_maps import ExpectedLatents
+from .expected_motion import ExpectedMotion
 from .head import Head
 from .prompts import PromptEmbedder
-from .surface_strain import RestMetric, crease_features
+from .surface_strain import STRAIN_TEXELS, RestMetric, crease_features
 from .uv_maps import FACE_WINDOW, UVLayout, Window, crop
 
 Floats = NDArray[np.float32]
@@ -69,6 +70,7 @@ class Appearance:
         expected: ExpectedLatents,
         head: Head,
         prompts: PromptEmbedder,
+        motion: ExpectedMotion,
         window: Window = FACE_WINDOW,
         device: str = "cpu",
         half: bool = False,
@@ -78,7 +80,7 @@ class Appearance:
         self.autoencoder = autoencoder.eval().to(self.device)
         self.denoiser = denoiser.eval().to(self.device)
         self.expected = expected.eval().to(self.device)
-        self.head, self.prompts, self.window = head, prompts, window
+        self.head, self.prompts, self.expected_motion, self.window = head, prompts, motion, window
         self.schedule = training_schedule(denoiser.config.prediction_type)
         self.size = denoiser.config.latent_size * autoencoder.factor
 
@@ -93,15 +95,21 @@ class Appearance:
         half_precision = half == "on" or (half == "auto" and device.startswith("cuda"))
         return cls(*networks, device, half_precision)
 
-    def save(self, folder: Path, notes: Mapping[str, str], *, head: str, words: str) -> None:
-        """Write the checkpoint folder; ``head`` and ``words`` are folders, as seen from it."""
+    def save(self, folder: Path, notes: Mapping[str, str], **elsewhere: str) -> None:
+        """Write the checkpoint folder. ``elsewhere``: the folders, seen from it, of head, words, motion (an
+        AnimateMe checkpoint; may be left out) and of vae, which is written there if it is left out."""
         networks = type(self).__name__, self.autoencoder, self.denoiser, self.expected
-        save_appearance(folder, *networks, self.schedule, self.window, notes, head=head, words=words)
+        save_appearance(folder, *networks, self.schedule, self.window, notes, elsewhere)
 
     @cached_property
     def layout(self) -> UVLayout:
         """The head's UVs in the model's window, at its size."""
         return UVLayout.of_head(self.head, self.size, self.window)
+
+    @cached_property
+    def strain_layout(self) -> UVLayout:
+        """The same window as coarse as the strain is looked at."""
+        return UVLayout.of_head(self.head, STRAIN_TEXELS * self.denoiser.config.latent_size, self.window)
 
     @torch.inference_mode()
     def generate(
@@ -145,7 +153,7 @@ class Appearance:
         similarity = similarity_to(self.head.neutral_vertices[: self.head.skin_vertices], skin)
         neutral = similarity.apply(skin)
         if deformation is None:
-            motion = self.expected_motion(stages)
+            motion = self.expected_motion(stages, neutral)
         else:
             moved = np.asarray(deformation, np.float32)[:, : len(skin)]
             motion = (similarity.scale * moved @ similarity.rotation.T).astype(np.float32)
@@ -154,8 +162,10 @@ class Appearance:
         motion = np.concatenate([motion, np.zeros_like(motion[:1])])
         text = torch.cat([text, text[:1]])
         rest = RestMetric.of(self.layout, neutral)
-        strain = self.strain_features(rest, neutral + motion)
-        known, expected = self.conditions(given[ALBEDO], neutral, stages, text, strain)
+        strain = self.strain_features(neutral, motion)
+        known, expected = self.conditions(
+            given[ALBEDO], neutral, stages, text, strain, moved=deformation is not None
+        )
         latents = self._sample(
             known,
             expected,
@@ -192,18 +202,20 @@ class Appearance:
             self.window,
         )
 
-    def expected_motion(self, stages: Floats) -> Floats:
-        """(K, V, 3) mm that the head's linear units move the skin at stages (K, M)."""
-        basis = self.head.expression_basis[:, : self.head.skin_vertices]
-        return np.einsum("km,mvc->kvc", np.asarray(stages, np.float32), basis, optimize=True)
-
     def conditions(
-        self, albedo: Floats, neutral: Floats, stages: Floats, text: Tensor, strain: Tensor
+        self,
+        albedo: Floats,
+        neutral: Floats,
+        stages: Floats,
+        text: Tensor,
+        strain: Tensor,
+        *,
+        moved: bool = False,
     ) -> tuple[Condition, Tensor]:
         """What the denoiser is told of K frames of one person, and the expected latents (K, S * C, h, w).
 
         albedo (H, W, 3) at the model's size; neutral (V, 3) mm in model space; stages (K, M); text (K, D);
-        strain (K, F, h, w) crease features.
+        strain (K, F, h, w) crease features, of the true motion where ``moved``.
         """
         texture = self.autoencoder.encode(to_images(ALBEDO, albedo[None]).to(self.device))
         offset = self.layout.rasterise(neutral - self.head.neutral_vertices[: len(neutral)])
@@ -217,6 +229,7 @@ class Appearance:
             torch.from_numpy(np.asarray(stages, np.float32)).to(self.device),
             text.to(self.device),
             torch.ones(count, device=self.device),
+            torch.full((count,), float(moved), device=self.device),
         )
         return known, expected
 
@@ -235,10 +248,13 @@ class Appearance:
 
         return predict
 
-    def strain_features(self, rest: RestMetric, vertices: Floats) -> Tensor:
-        """(K, F, h, w) crease features of deformed vertices (K, V, 3), mm."""
+    def strain_features(self, neutral: Floats, motion: Floats) -> Tensor:
+        """(K, F, h, w) crease features of motions (K, V, 3) of a neutral skin (V, 3), mm."""
         cells = self.denoiser.config.latent_size
-        return torch.from_numpy(np.stack([crease_features(rest.strain_map(v), cells) for v in vertices]))
+        rest = RestMetric.of(self.strain_layout, neutral)
+        return torch.from_numpy(
+            np.stack([crease_features(rest.strain_map(neutral + m), cells) for m in motion])
+        )
 
     def checked_skin(self, neutral_vertices: Floats) -> Floats:
         """(V, 3) the skin of neutral vertices. Raises InputError when they are not the head's."""

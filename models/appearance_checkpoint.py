@@ -17,6 +17,7 @@ from .autoencoder import SUBFOLDER, MapAutoencoder
 from .errors import CheckpointError
 from .exp_diff import LatentDenoiser, LatentDenoiserConfig
 from .expected_maps import ExpectedLatents
+from .expected_motion import ExpectedMotion, expected_motion
 from .head import Head
 from .prompts import PromptEmbedder
 from .uv_maps import Window
@@ -30,16 +31,15 @@ DENOISER, EXPECTED, SCHEDULER = "denoiser", "expected", "scheduler"
 def save_appearance(
     folder: Path,
     name: str,
-    autoencoder: MapAutoencoder | None,
+    autoencoder: MapAutoencoder,
     denoiser: LatentDenoiser,
     expected: ExpectedLatents,
     schedule: Any,
     window: Window,
     notes: Mapping[str, str],
-    **elsewhere: str,
+    elsewhere: Mapping[str, str],
 ) -> None:
-    """Write a checkpoint folder. ``elsewhere`` names the folders, seen from it, of head, words and, where
-    ``autoencoder`` is None, vae."""
+    """Write a checkpoint folder. ``elsewhere`` names the folders, seen from it, of what is kept outside."""
     denoiser_config = {"_class_name": "LatentDenoiser", **asdict(denoiser.config)}
     _save(denoiser, folder / DENOISER, denoiser_config)
     sizes = {
@@ -51,15 +51,15 @@ def save_appearance(
     }
     _save(expected, folder / EXPECTED, sizes)
     schedule.save_pretrained(folder / SCHEDULER)
-    if autoencoder is not None:
+    if SUBFOLDER not in elsewhere:
         autoencoder.save(folder / SUBFOLDER)
-        elsewhere = {SUBFOLDER: SUBFOLDER, **elsewhere}
     index = {
         "_class_name": name,
         DENOISER: ["models.exp_diff", "LatentDenoiser"],
         EXPECTED: ["models.expected_maps", "ExpectedLatents"],
         SCHEDULER: ["diffusers", "DDPMScheduler"],
         "window": window,
+        SUBFOLDER: SUBFOLDER,
         **elsewhere,
         **notes,
     }
@@ -68,11 +68,12 @@ def save_appearance(
 
 def load_appearance(
     folder: Path, name: str
-) -> tuple[MapAutoencoder, LatentDenoiser, ExpectedLatents, Head, PromptEmbedder, Window]:
+) -> tuple[MapAutoencoder, LatentDenoiser, ExpectedLatents, Head, PromptEmbedder, ExpectedMotion, Window]:
     """The inverse of `save_appearance`. Raises CheckpointError for anything missing or damaged."""
     try:
         index = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))
-        found, head, words, vae = (index[key] for key in ("_class_name", "head", "words", SUBFOLDER))
+        found, home, words, vae = (index[key] for key in ("_class_name", "head", "words", SUBFOLDER))
+        animate_me = folder / index["motion"] if "motion" in index else None
         u0, v0, u1, v1 = (float(value) for value in index["window"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
@@ -85,7 +86,9 @@ def load_appearance(
     if autoencoder.latent_channels != denoiser.config.latent_channels:
         raise CheckpointError(f"The autoencoder and the denoiser in {folder} do not belong together.")
     prompts = PromptEmbedder.load(folder / words)
-    return autoencoder, denoiser, expected, Head.load(folder / head), prompts, (u0, v0, u1, v1)
+    head = Head.load(folder / home)
+    motion = expected_motion(head, animate_me)
+    return autoencoder, denoiser, expected, head, prompts, motion, (u0, v0, u1, v1)
 
 
 def load_networks(folder: Path) -> tuple[LatentDenoiser, ExpectedLatents]:

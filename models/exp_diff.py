@@ -9,7 +9,7 @@ attention. Expression stage and intensity are conditions too, so that a curve dr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -76,6 +76,7 @@ class Condition:
     stage: Tensor  # (B, M)
     text: Tensor  # (B, D) embedding of the prompt
     told: Tensor  # (B,) 1: words and stage are told, 0: withheld, for classifier-free guidance
+    moved: Tensor  # (B,) 1: the guide's strain is of the true motion, 0: of the expected one
 
     def __getitem__(self, which: Tensor) -> Condition:
         """The condition of some frames."""
@@ -83,11 +84,11 @@ class Condition:
 
     def withheld(self) -> Condition:
         """The same frames with words and stage withheld."""
-        return Condition(self.neutral, self.guide, self.stage, self.text, torch.zeros_like(self.told))
+        return replace(self, told=torch.zeros_like(self.told))
 
     def parts(self) -> tuple[Tensor, ...]:
         """Its tensors, in order."""
-        return self.neutral, self.guide, self.stage, self.text, self.told
+        return self.neutral, self.guide, self.stage, self.text, self.told, self.moved
 
 
 class LatentDenoiser(nn.Module):
@@ -102,7 +103,7 @@ class LatentDenoiser(nn.Module):
             0.1 * torch.randn(maps * config.place_channels, config.latent_size, config.latent_size)
         )
         inputs = 2 * config.latent_channels + config.guide_channels + config.place_channels
-        told = (config.units + 1) * config.stage_in_condition
+        told = (config.units + 1) * config.stage_in_condition + 1
         self.condition = nn.Sequential(
             nn.Linear(TIME_FEATURES + told, 2 * config.condition),
             nn.SiLU(),
@@ -149,7 +150,7 @@ class LatentDenoiser(nn.Module):
         told = known.told[:, None]
         stage = known.stage * told
         intensity = stage.amax(dim=1, keepdim=True)
-        condition = [time_features(timestep)]
+        condition = [time_features(timestep), known.moved[:, None]]
         if self.config.stage_in_condition:
             condition += [stage, told]
         condition = self.condition(torch.cat(condition, dim=1))

@@ -103,10 +103,11 @@ class RestMetric:
 
 
 def crease_features(strain: Floats, cells: int) -> Floats:
-    """(4 * DIRECTIONS + DIRECTIONS, cells, cells) features of a strain map (H, W, 3) over a coarse grid.
+    """(FEATURES, cells, cells) features of a strain map (H, W, 3) over a coarse grid.
 
     For every direction: how strongly compression would crease the skin, in each quarter of a cell, and the
-    mean stretch over the cell.
+    mean stretch over the cell. Last, the same everywhere: the mean change of area, which is the effort that
+    brings the blood.
     """
     angles = np.arange(DIRECTIONS) * np.pi / DIRECTIONS
     cos, sin = np.cos(angles), np.sin(angles)
@@ -119,11 +120,15 @@ def crease_features(strain: Floats, cells: int) -> Floats:
     quarters = _pooled(crease, 2 * cells).reshape(cells, 2, cells, 2, DIRECTIONS)
     quarters = quarters.transpose(1, 3, 4, 0, 2).reshape(-1, cells, cells)
     whole = _pooled(np.clip(stretch, -0.5, 1.0).astype(np.float32), cells).transpose(2, 0, 1)
-    return np.concatenate([quarters, whole]).astype(np.float32)
+    area = np.sqrt(np.maximum(strain[..., 0] * strain[..., 2] - strain[..., 1] ** 2, 1e-6))
+    effort = np.full((1, cells, cells), np.abs(area - 1).mean())
+    return np.concatenate([quarters, whole, effort]).astype(np.float32)
 
 
-FEATURES = 5 * DIRECTIONS
+FEATURES = 5 * DIRECTIONS + 1
 """Channels of `crease_features`."""
+STRAIN_TEXELS = 4
+"""Texels of a strain map along a side of a latent."""
 
 
 def _pooled(image: Floats, cells: int) -> Floats:

@@ -12,6 +12,7 @@ from models.appearance import Appearance
 from models.autoencoder import MapAutoencoder
 from models.exp_diff import MAPS, LatentDenoiser, LatentDenoiserConfig
 from models.expected_maps import ExpectedLatents
+from models.expected_motion import LinearMotion
 from models.head import Head
 from models.prompts import PromptEmbedder
 from models.surface_strain import FEATURES
@@ -52,7 +53,15 @@ def tiny_appearance(head: Head, size: int = SIZE, seed: int = 0) -> Appearance:
         expected.from_strain.normal_(0, 0.1)
         expected.spread.fill_(0.2)
     autoencoder = MapAutoencoder.small(latent_channels=LATENTS, channels=16, groups=2)
-    return Appearance(autoencoder, denoiser, expected, head, PromptEmbedder.load(CHECKPOINTS / "text"), TILE)
+    return Appearance(
+        autoencoder,
+        denoiser,
+        expected,
+        head,
+        PromptEmbedder.load(CHECKPOINTS / "text"),
+        LinearMotion(head),
+        TILE,
+    )
 
 
 def save_tiny_appearance(folder: Path, head: Head) -> None:
