@@ -13,7 +13,7 @@ them into a tile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from .alignment import similarity_to
 from .animate_me import choose_device
@@ -35,10 +34,12 @@ from .errors import InputError
 from .exp_diff import ALBEDO, BRDF, POSITION, Condition, LatentDenoiser, repeat_texture
 from .expected_maps import ExpectedLatents
 from .expected_motion import ExpectedMotion
+from .guidance import guided
 from .head import Head
 from .prompts import PromptEmbedder
 from .surface_strain import STRAIN_TEXELS, RestMetric, crease_features
-from .uv_maps import FACE_WINDOW, UVLayout, Window, crop
+from .uv_maps import FACE_WINDOW, UVLayout, Window
+from .window_maps import fitted
 
 Floats = NDArray[np.float32]
 
@@ -95,7 +96,7 @@ class Appearance:
         half_precision = half == "on" or (half == "auto" and device.startswith("cuda"))
         return cls(*networks, device, half_precision)
 
-    def save(self, folder: Path, notes: Mapping[str, str], **elsewhere: str) -> None:
+    def save(self, folder: Path, notes: Mapping[str, str], elsewhere: Mapping[str, str]) -> None:
         """Write the checkpoint folder. ``elsewhere``: the folders, seen from it, of head, words, motion (an
         AnimateMe checkpoint; may be left out) and of vae, which is written there if it is left out."""
         networks = type(self).__name__, self.autoencoder, self.denoiser, self.expected
@@ -145,7 +146,7 @@ class Appearance:
         that describe nothing.
         """
         given = neutral_known(neutral_maps if isinstance(neutral_maps, BrdfMaps) else BrdfMaps(neutral_maps))
-        given = {name: self.fitted(values) for name, values in given.items()}
+        given = {name: fitted(values, self.size, self.window) for name, values in given.items()}
         stages, text = self.prompts.read(signal, prompt, shares)
         if start not in STARTS:
             raise InputError(f"A chain starts from one of {', '.join(STARTS)}, not from {start}.")
@@ -220,33 +221,20 @@ class Appearance:
         texture = self.autoencoder.encode(to_images(ALBEDO, albedo[None]).to(self.device))
         offset = self.layout.rasterise(neutral - self.head.neutral_vertices[: len(neutral)])
         position = self.autoencoder.encode(to_images("offset", offset[None]).to(self.device))
-        count, strain = len(stages), strain.to(self.device)
+        count, strain = len(stages), strain.to(self.device)[:, : self.expected.features]
         textures = texture.expand(count, -1, -1, -1)
         expected = self.expected(textures, strain)
         known = Condition(
             repeat_texture(position, texture, self.denoiser.config.maps).expand(count, -1, -1, -1),
-            self.expected.guide(textures, expected, strain),
+            self.expected.guide(textures, expected, strain)
+            if self.denoiser.config.guide_channels
+            else strain[:, :0],
             torch.from_numpy(np.asarray(stages, np.float32)).to(self.device),
             text.to(self.device),
             torch.ones(count, device=self.device),
             torch.full((count,), float(moved), device=self.device),
         )
         return known, expected
-
-    def predictor(self, known: Condition, guidance: float) -> Callable[[Tensor, int, Tensor], Tensor]:
-        """The network under classifier-free guidance (Ho and Salimans 2022), for `sample_consistent`."""
-
-        def predict(noisy: Tensor, timestep: int, which: Tensor) -> Tensor:
-            t = torch.full((len(which),), timestep, device=self.device)
-            frames = known[which.to(self.device)]
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-                told = self.denoiser(noisy, t, frames)
-                if guidance == 1.0:
-                    return told.float()
-                untold = self.denoiser(noisy, t, frames.withheld())
-            return (untold + guidance * (told - untold)).float()
-
-        return predict
 
     def strain_features(self, neutral: Floats, motion: Floats) -> Tensor:
         """(K, F, h, w) crease features of motions (K, V, 3) of a neutral skin (V, 3), mm."""
@@ -269,22 +257,6 @@ class Appearance:
             raise InputError("Some vertices of the head are not finite numbers. Repair the mesh first.")
         return vertices[:skin]
 
-    def fitted(self, image: Floats) -> Floats:
-        """The window of a map (H, W[, 3]) of the tile, at the model's size.
-
-        Raises InputError when it is no square map of numbers.
-        """
-        values = np.asarray(image, np.float32)
-        if values.ndim not in (2, 3) or values.shape[0] != values.shape[1]:
-            raise InputError("A texture must be square to lie on the head's UVs; crop or bake it first.")
-        if not np.isfinite(values).all():
-            raise InputError("The texture holds values that are no numbers. Save it anew from its program.")
-        tensor = torch.from_numpy(np.ascontiguousarray(values.reshape(*values.shape[:2], -1)))
-        tile = round(self.size / (self.window[2] - self.window[0]))
-        sized = interpolate(tensor.permute(2, 0, 1)[None], (tile, tile), mode="bilinear", antialias=True)
-        shown = crop(sized[0].permute(1, 2, 0).numpy(), self.window)
-        return np.ascontiguousarray(shown).reshape(self.size, self.size, *values.shape[2:])
-
     def _sample(
         self,
         known: Condition,
@@ -306,7 +278,7 @@ class Appearance:
             resting = repeat_texture(position, texture, self.denoiser.config.maps)
             initial = self.expected.whiten(self.expected.neutral(resting, texture), expected)
         whitened = sample_consistent(
-            self.predictor(known, guidance),
+            guided(self.denoiser, known, guidance, half=self.half),
             lambda: make_scheduler(scheduler, self.schedule),
             len(expected),
             self.denoiser.config.shape,

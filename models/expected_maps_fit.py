@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .corpus.latent_cache import LatentCache
 from .corpus.skin_cache import SkinCache
-from .exp_diff import ALBEDO, POSITION
+from .exp_diff import ALBEDO, MAPS, POSITION
 from .expected_maps import ExpectedLatents, texture_patches
 
 RIDGE = 1e-3
@@ -30,7 +30,8 @@ def fit_expected(
     expected = ExpectedLatents(maps, channels, size, features)
     neutrals = np.flatnonzero(skin.neutral == np.arange(len(skin)))
     _fit_rest(expected, skin, latents, neutrals)
-    _fit_strain(expected, skin, latents, np.random.default_rng(seed))
+    if features:
+        _fit_strain(expected, skin, latents, np.random.default_rng(seed))
     _fit_spread(expected, skin, latents, np.random.default_rng(seed + 1))
     return expected
 
@@ -39,7 +40,7 @@ def _fit_rest(expected: ExpectedLatents, skin: SkinCache, latents: LatentCache, 
     channels = expected.channels
     total, texture = torch.zeros_like(expected.mean), torch.zeros_like(expected.texture_mean)
     for records in _batches(neutrals):
-        total += latents.read("latents", records).sum(0)
+        total += _latents(latents, records, expected.maps).sum(0)
         texture += torch.from_numpy(latents.texture[skin.person[records]]).float().sum(0)
     expected.mean.copy_(total / len(neutrals))
     expected.texture_mean.copy_(texture / len(neutrals))
@@ -48,7 +49,12 @@ def _fit_rest(expected: ExpectedLatents, skin: SkinCache, latents: LatentCache, 
     for records in _batches(neutrals[:PEOPLE]):
         centred = torch.from_numpy(latents.texture[skin.person[records]]).float() - expected.texture_mean
         patches = texture_patches(centred).flatten(0, 1)
-        rest = (latents.read("latents", records) - expected.mean).flatten(2).transpose(1, 2).flatten(0, 1)
+        rest = (
+            (_latents(latents, records, expected.maps) - expected.mean)
+            .flatten(2)
+            .transpose(1, 2)
+            .flatten(0, 1)
+        )
         gram += patches.T @ patches
         cross += patches.T @ rest
     solved = torch.linalg.solve(_ridged(gram), cross).T
@@ -71,8 +77,9 @@ def _fit_strain(
     places, whole, count = expected.size**2, len(expected.mean), expected.features
     gram, cross = torch.zeros(places, count, count), torch.zeros(places, count, whole)
     for records in _batches(random.permutation(skin.frames)):
-        strain = _either_strain(latents, records, random).flatten(2).permute(2, 0, 1)
-        change = latents.read("latents", records) - latents.read("latents", skin.neutral[records])
+        strain = _either_strain(latents, records, random, count).flatten(2).permute(2, 0, 1)
+        change = _latents(latents, records, expected.maps)
+        change = change - _latents(latents, skin.neutral[records], expected.maps)
         change = change.flatten(2).permute(2, 0, 1)
         gram += strain.transpose(1, 2) @ strain
         cross += strain.transpose(1, 2) @ change
@@ -89,7 +96,8 @@ def _fit_spread(
     squares, count = torch.zeros_like(expected.mean), 0
     for records in _batches(random.permutation(len(skin))[:1500]):
         texture = torch.from_numpy(latents.texture[skin.person[records]]).float()
-        rest = latents.read("latents", records) - expected(texture, _either_strain(latents, records, random))
+        strain = _either_strain(latents, records, random, expected.features)
+        rest = _latents(latents, records, expected.maps) - expected(texture, strain)
         squares += rest.square().sum(0)
         count += len(records)
     spread = (squares / count).sqrt()
@@ -97,9 +105,17 @@ def _fit_spread(
     expected.spread.copy_(spread.maximum(floor).clamp_min(1e-3))
 
 
-def _either_strain(latents: LatentCache, records: np.ndarray, random: np.random.Generator) -> Tensor:
+def _latents(latents: LatentCache, records: np.ndarray, maps: tuple[str, ...]) -> Tensor:
+    """Of some of the maps, (B, S * C, h, w)."""
+    every = latents.read("latents", records).unflatten(1, (len(MAPS), -1))
+    return every[:, [MAPS.index(name) for name in maps]].flatten(1, 2)
+
+
+def _either_strain(
+    latents: LatentCache, records: np.ndarray, random: np.random.Generator, features: int
+) -> Tensor:
     name = "true_strain" if random.random() < 0.5 else "expected_strain"
-    return latents.read(name, records)
+    return latents.read(name, records)[:, :features]
 
 
 def _ridged(gram: Tensor) -> Tensor:
@@ -109,3 +125,16 @@ def _ridged(gram: Tensor) -> Tensor:
 
 def _batches(records: np.ndarray) -> Iterator[np.ndarray]:
     yield from np.split(records, range(AT_ONCE, len(records), AT_ONCE))
+
+
+def fit_standard(
+    skin: SkinCache, latents: LatentCache, maps: tuple[str, ...], features: int
+) -> ExpectedLatents:
+    """The papers' own target: latents as they are, brought to zero mean and unit variance by channel."""
+    channels, size = latents.still.shape[0], latents.still.shape[1]
+    expected = ExpectedLatents(maps, channels, size, features)
+    records = np.random.default_rng(0).permutation(len(skin))[:1500]
+    values = _latents(latents, records, maps)
+    expected.mean.copy_(values.mean((0, 2, 3))[:, None, None].expand_as(expected.mean))
+    expected.spread.copy_(values.std((0, 2, 3)).clamp_min(1e-3)[:, None, None].expand_as(expected.spread))
+    return expected

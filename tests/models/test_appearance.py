@@ -12,6 +12,7 @@ from models.appearance import Appearance, directional_difference
 from models.brdf_maps import BrdfMaps, from_images, to_images
 from models.errors import CheckpointError, InputError
 from models.expression import UNIT_NAMES
+from models.guidance import guided
 from models.head import Head
 from models.uv_maps import UVLayout
 from tests.models.tiny import tiny_head
@@ -123,9 +124,9 @@ def test_guidance_of_one_is_the_conditional_model(model: Appearance, signal: np.
     with torch.no_grad():
         told = model.denoiser(noisy, torch.full((4,), 500), known)
         untold = model.denoiser(noisy, torch.full((4,), 500), known.withheld())
-        assert torch.allclose(model.predictor(known, 1.0)(noisy, 500, which), told, atol=1e-5)
-        guided = model.predictor(known, 2.0)(noisy, 500, which)
-    assert torch.allclose(guided, untold + 2 * (told - untold), atol=1e-5)
+        assert torch.allclose(guided(model.denoiser, known, 1.0)(noisy, 500, which), told, atol=1e-5)
+        more = guided(model.denoiser, known, 2.0)(noisy, 500, which)
+    assert torch.allclose(more, untold + 2 * (told - untold), atol=1e-5)
     assert (told - untold).abs().max() > 1e-3
 
 

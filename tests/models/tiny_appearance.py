@@ -68,4 +68,4 @@ def save_tiny_appearance(folder: Path, head: Head) -> None:
     """Write it as a checkpoint folder."""
     head.save(folder / "head")
     words = str(CHECKPOINTS / "text")
-    tiny_appearance(head).save(folder, {"data": "none"}, head="head", words=words)
+    tiny_appearance(head).save(folder, {"data": "none"}, {"head": "head", "words": words})

@@ -1,0 +1,173 @@
+"""Training the latent models on a tiny skin: expectation, denoiser, resume, checkpoint, both models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.animate_me_texture import AnimateMeTexture
+from models.appearance import Appearance
+from models.autoencoder import MapAutoencoder
+from models.autoencoder_start import linear_start
+from models.corpus.latent_cache import LatentCache, build_latents
+from models.corpus.skin_cache import SkinCache
+from models.corpus.skin_images import some_images
+from models.errors import CheckpointError, InputError
+from models.exp_diff import MAPS
+from models.expected_maps_fit import fit_expected, fit_standard
+from models.expected_motion import LinearMotion
+from models.head import Head
+from models.surface_strain import FEATURES
+from models.training_autoencoder import linear_code
+from models.training_latents import EXP_DIFF, TEXTURE, LatentTraining, train_latents
+from tests.models.tiny import tiny_head
+from tests.models.tiny_appearance import CHECKPOINTS, unwrapped
+from tests.models.tiny_skin_cache import tiny_skin
+
+CONFIG = """
+corpus = "skin"
+latents = "latents"
+autoencoder = "vae"
+head = "head"
+words = "{words}"
+output = "{output}"
+target = "{target}"
+[phase]
+minutes = 60
+steps = {steps}
+batch = 8
+learning_rate = 2e-3
+[network]
+channels = [8, 16]
+condition = 16
+context = 16
+place_channels = 4
+"""
+
+
+@pytest.fixture(scope="module")
+def head() -> Head:
+    return unwrapped(tiny_head())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, head: Head) -> Path:
+    folder = tmp_path_factory.mktemp("latents")
+    tiny_skin(folder / "skin", head, people=6, frames=8)
+    head.save(folder / "head")
+    cache = SkinCache.open(folder / "skin", "train", head)
+    kinds = ("offset", "position", "albedo", "specular", "roughness", "relief")
+    sample = some_images(cache, head, 32, kinds, np.random.default_rng(0))
+    model = MapAutoencoder.small(latent_channels=6, channels=32, groups=4)
+    linear_start(model, linear_code(sample, 6, 8)[0])
+    model.save(folder / "vae")
+    return folder
+
+
+def config(
+    folder: Path, model: str, steps: int, target: str = "residual", output: str = "out"
+) -> LatentTraining:
+    path = folder / f"{output}.toml"
+    words = CHECKPOINTS / "text"
+    path.write_text(CONFIG.format(words=words, output=output, steps=steps, target=target), encoding="utf-8")
+    return LatentTraining.read(path, model)
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path) -> LatentTraining:
+    run = config(folder, EXP_DIFF, 60)
+    train_latents(run)
+    return run
+
+
+def test_what_is_expected_is_better_than_the_neutral(folder: Path, head: Head) -> None:
+    skin = SkinCache.open(folder / "skin", "train", head)
+    vae = MapAutoencoder.from_folder(folder / "vae")
+    list(build_latents(folder / "latents" / "train", skin, vae, head, LinearMotion(head), MAPS))
+    latents = LatentCache.open(folder / "latents" / "train")
+    assert len(latents) == len(skin)
+    expected = fit_expected(skin, latents, MAPS, FEATURES)
+    records = skin.frames
+    texture = torch.from_numpy(latents.texture[skin.person[records]]).float()
+    found = expected(texture, latents.read("true_strain", records))
+    wanted = latents.read("latents", records)
+    at_rest = latents.read("latents", skin.neutral[records])
+    change, true_change = found - expected.at_rest(texture), wanted - at_rest
+    for index, name in enumerate(MAPS[1:], start=1):
+        mine = slice(6 * index, 6 * index + 6)
+        error = (change - true_change)[:, mine].square().mean()
+        assert error <= 0.6 * true_change[:, mine].square().mean(), name
+    assert not change[:, :6].any()  # the geometry's latents are departures already
+    whitened = expected.whiten(wanted, found)
+    assert torch.allclose(expected.restore(whitened, found), wanted, atol=1e-4)
+    rest = expected(texture, torch.zeros_like(latents.read("true_strain", records)))
+    assert torch.allclose(rest[:, 6:12], texture, atol=1e-3)
+    with pytest.raises(InputError, match="another autoencoder"):
+        list(build_latents(folder / "latents" / "train", skin, vae, head, LinearMotion(head), MAPS[1:]))
+
+
+def test_raw_targets_are_standardised(folder: Path, head: Head, trained: LatentTraining) -> None:
+    skin = SkinCache.open(folder / "skin", "train", head)
+    latents = LatentCache.open(folder / "latents" / "train")
+    standard = fit_standard(skin, latents, MAPS, 0)
+    values = latents.read("latents", np.arange(len(skin)))
+    nothing = torch.zeros(len(values), 0, *values.shape[2:])
+    texture = torch.from_numpy(latents.texture[skin.person]).float()
+    whitened = standard.whiten(values, standard(texture, nothing))
+    assert torch.allclose(whitened.mean((0, 2, 3)), torch.zeros(30), atol=1e-2)
+    assert torch.allclose(whitened[:, 6:].std((0, 2, 3)), torch.ones(24), atol=1e-2)
+
+
+def test_training_learns_and_resumes(folder: Path, trained: LatentTraining) -> None:
+    log = (trained.output / "log.jsonl").read_text(encoding="utf-8")
+    assert '"done": true' in log
+    more = replace(trained, phase=replace(trained.phase, steps=64))
+    assert train_latents(more)["steps"] == 64
+    plan = train_latents(replace(trained, output=folder / "nowhere"), dry_run=True)
+    assert plan["records"] == 48
+    assert not (folder / "nowhere").exists()
+
+
+def test_the_checkpoint_generates(head: Head, folder: Path, trained: LatentTraining) -> None:
+    model = Appearance.from_checkpoint(trained.output, device="cpu")
+    skin = SkinCache.open(folder / "skin", "train", head)
+    frame = int(skin.frames[3])
+    neutral = skin.neutral[[frame]]
+    albedo = skin.maps("albedo", neutral)[0]
+    person = head.neutral_vertices + skin.neutral_offsets[skin.person[frame]].astype(np.float32)
+    result = model.generate(albedo, person, skin.stage[[frame]], 0, steps=4)
+    wanted = skin.maps("albedo", np.array([frame]))
+    assert np.square(result.albedo - wanted).mean() < np.square(albedo - wanted).mean()
+    with pytest.raises(CheckpointError, match="not AnimateMeTexture"):
+        AnimateMeTexture.from_checkpoint(trained.output, device="cpu")
+
+
+@pytest.mark.parametrize("target", ["residual", "raw"])
+def test_the_texture_model_trains_and_animates(head: Head, folder: Path, target: str) -> None:
+    run = config(folder, TEXTURE, 8, target, f"texture-{target}")
+    assert run.network.maps == ("albedo",)
+    assert not run.network.stage_in_condition
+    train_latents(run)
+    model = AnimateMeTexture.from_checkpoint(run.output, device="cpu")
+    skin = SkinCache.open(folder / "skin", "train", head)
+    albedo = skin.maps("albedo", skin.neutral[:1])[0]
+    signal = np.linspace(0, 1, 3, dtype=np.float32)[:, None] * skin.stage[[1]]
+    frames = model.animate(albedo, signal, 0, steps=3)
+    assert frames.shape == (3, *albedo.shape)
+    assert np.allclose(frames[0], albedo, atol=1e-3)
+    alone = model.animate(albedo, signal, 0, steps=3, frames_per_chunk=1)
+    assert np.allclose(frames, alone, atol=1e-4)
+    late = model.animate(albedo, signal, 0, steps=6, late_start=400)
+    assert np.allclose(late[0], albedo, atol=5e-3)
+
+
+def test_bad_configurations(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "c.toml").write_text("corpus = 3", encoding="utf-8")
+    with pytest.raises(InputError, match="cannot be used"):
+        LatentTraining.read(tmp_path / "c.toml", EXP_DIFF)
+    with pytest.raises(InputError, match="residual or raw"):
+        config(folder, EXP_DIFF, 1, "noise", "bad")
