@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import bpy
 import numpy as np
@@ -21,6 +22,7 @@ from .companion_writer import (
 from .low_rank import low_rank
 from .mesh_reader import HeadError
 from .recipe import Bake, Recipe, delete_recipe, read_recipes, store_recipe, without_job
+from .signal_record import delete_signal
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,7 @@ def write_animation(
     _check(head, deformations, placement, followers)
     recipes = read_recipes(head)
     known = next((recipe for recipe in recipes.values() if recipe.makes_the_same(request, bake)), None)
-    name = (
-        known.name if known is not None else shape_key_writer.unique_name(title(request.expressions), recipes)
-    )
+    name = known.name if known is not None else shape_key_writer.unique_name(title(request), recipes)
     shapes, coefficients, error = deformations, None, 0.0
     if bake.tolerance_mm > 0:
         together = np.concatenate([deformations, *(other.deformations for other in followers)], axis=1)
@@ -107,11 +107,19 @@ def remove_animation(head: bpy.types.Object, name: str) -> None:
     if action is not None and action_writer.is_empty(action):
         bpy.data.actions.remove(action)
     delete_recipe(head, name)
+    delete_signal(head, name)
 
 
-def title(expressions: Sequence[str]) -> str:
-    """What keys and action are called: "happiness", "anger jawOpen"."""
-    return " ".join(text.partition("=")[0].strip() for text in expressions) or "expression"
+def title(request: AnimateRequest) -> str:
+    """What keys and action are called: "happiness", "anger jawOpen", or what else the signal comes from."""
+    names = [text.partition("=")[0].strip() for text in request.expressions]
+    if request.moments:
+        names.append("moments")
+    if request.curves:
+        names.append("keyframed")
+    if request.performance:
+        names.append(Path(request.performance).stem)
+    return " ".join(names) or "expression"
 
 
 def _check(

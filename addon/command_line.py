@@ -18,7 +18,7 @@ from pathlib import Path
 import bpy
 
 from ..bridge.protocol import DEVICES, AnimateRequest
-from . import binding_command, exporters, importers, library_command
+from . import binding_command, exporters, importers, library_command, signal_command
 from .animation_writer import Placement, write_animation
 from .binding_properties import head_properties
 from .exporters import Animation
@@ -29,6 +29,7 @@ from .preferences import SHIPPED_CHECKPOINT, SetupError, checkpoint, log_file, w
 from .properties import LARGEST_SEED, frame_rate
 from .recipe import RecipeError
 from .session import Job, WorkerSettings
+from .signal_record import is_described, store_signal
 
 DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 
@@ -104,19 +105,22 @@ def animate(headless: Headless, options: argparse.Namespace) -> None:
         job="",
         folder="",
         checkpoint=headless.checkpoint,
-        expressions=tuple(options.expression),
+        expressions=(),
         intensity=options.intensity,
         profile=options.profile,
-        frames=options.frames,
+        frames=1,
         frame_rate=frame_rate(scene),
         seed=options.seed,
         sampler=options.sampler,
     )
-    animation, mm_per_unit = headless.animate(head, request)
+    request, arrays = signal_command.complete(request, options, headless, head, _say)
+    animation, mm_per_unit = headless.animate(head, request, arrays)
+    for remark in animation.remarks:
+        _say(remark)
     start = scene.frame_start if artists_scene else START_FRAME
-    last = start + options.frames - 1
+    last = start + len(animation.deformations) - 1
     if options.out.suffix.lower() in (".blend", ".glb"):
-        write_animation(
+        recipe = write_animation(
             head,
             request,
             animation.deformations,
@@ -124,6 +128,8 @@ def animate(headless: Headless, options: argparse.Namespace) -> None:
             placement=Placement(start_frame=start),
             followers=animation.followers,
         )
+        if not is_described(request):
+            store_signal(head, recipe.name, animation.drawn_signal)
         scene.frame_start, scene.frame_end = start, max(last, scene.frame_end) if artists_scene else last
     existed = options.out.exists()
     ANIMATION_WRITERS[options.out.suffix.lower()](options.out, animation, head)
@@ -258,16 +264,12 @@ def _parser() -> argparse.ArgumentParser:
     animating = commands.add_parser("animate", help="give a head an expression")
     animating.set_defaults(command=animate, writers=ANIMATION_WRITERS)
     _add_head(animating)
-    animating.add_argument(
-        "--expression",
-        action="append",
-        required=True,
-        metavar="NAME[=WEIGHT]",
-        help="happiness, jawOpen=0.5; may be repeated, the weights add up",
-    )
+    signal_command.add_options(animating, _number)
     animating.add_argument("--intensity", type=_number, default=1.0, help="peak of the expression, 0 to 1.5")
     animating.add_argument("--profile", default="ease", help="ease, linear, hold, in_hold_out or blink")
-    animating.add_argument("--frames", type=_count, default=40, metavar="K")
+    animating.add_argument(
+        "--frames", type=_count, metavar="K", help="40, or as long as moments or a take are"
+    )
     animating.add_argument("--frame-rate", type=_rate, metavar="FPS", help="frames a second, 24 unless given")
     animating.add_argument("--seed", type=_seed, default=0, help="another seed is another performance")
     animating.add_argument("--sampler", default="default", help="default, full or paper")

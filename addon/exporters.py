@@ -38,6 +38,8 @@ class Animation:
     unit_names: tuple[str, ...]  # (M,)
     frame_rate: float  # frames a second
     followers: Sequence[Following] = ()  # what moves with the head
+    drawn_signal: NDArray[np.float32] | None = None  # (K, M) before micro-motion and blinks
+    remarks: tuple[str, ...] = ()  # what the artist should know of the signal
 
 
 @contextmanager

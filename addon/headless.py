@@ -12,7 +12,14 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bridge.protocol import AnimateRequest, BindRequest, HeadRequest, LibraryRequest, Request
+from ..bridge.protocol import (
+    AnimateRequest,
+    BindRequest,
+    ExpressRequest,
+    HeadRequest,
+    LibraryRequest,
+    Request,
+)
 from .binding_command import HeadBinding
 from .binding_record import record_of
 from .companion_writer import Following, read_followers
@@ -59,14 +66,25 @@ class Headless:
             HeadArrays(**arrays, material_names=job.done.info["material_names"]), f"Dimple Head {seed}"
         )
 
-    def animate(self, head: bpy.types.Object, request: AnimateRequest) -> tuple[Animation, float]:
+    def express(self, prompt: str) -> dict[str, Any]:
+        """What the words mean: `units`, strongest first, `unknown_words`, `read_as`, `remarks`."""
+        return self._finished(ExpressRequest(job="", prompt=prompt)).done.info
+
+    def animate(
+        self,
+        head: bpy.types.Object,
+        request: AnimateRequest,
+        arrays: Mapping[str, NDArray[Any]] | None = None,
+    ) -> tuple[Animation, float]:
         """The animation of a head and the millimetres in its unit; the head is not changed.
+
+        `arrays` go with the request: curves, or an expression_signal.
 
         Raises mesh_reader.HeadError for a head that cannot be used.
         """
-        work, job = self._head_job(head, request)
+        work, job = self._head_job(head, request, arrays)
         mesh = work.mesh
-        deformations, weights = _results(job, "deformations", "signal")
+        deformations, weights, drawn = _results(job, "deformations", "signal", "drawn_signal")
         deformations = back(deformations, work.linear)
         if deformations.shape[1:] != mesh.neutral_vertices.shape or not np.isfinite(deformations).all():
             raise JobFailedError("The worker's result does not fit the head: generate again.", "internal")
@@ -78,6 +96,8 @@ class Headless:
             unit_names=tuple(job.done.info["unit_names"]),
             frame_rate=request.frame_rate,
             followers=_followers(job, "deformations"),
+            drawn_signal=drawn,
+            remarks=tuple(job.done.info["remarks"]),
         )
         return animation, job.mm_per_unit
 
@@ -103,12 +123,15 @@ class Headless:
         return HeadBinding(triangle, barycentric, confidence, rule, back(fitted, work.linear), record)
 
     def _head_job(
-        self, head: bpy.types.Object, request: BindRequest | AnimateRequest | LibraryRequest
+        self,
+        head: bpy.types.Object,
+        request: BindRequest | AnimateRequest | LibraryRequest,
+        arrays: Mapping[str, NDArray[Any]] | None = None,
     ) -> tuple[HeadJob, Job]:
-        """A finished job about a head, its landmarks and companions."""
+        """A finished job about a head, its landmarks and companions, with the arrays of the request."""
         work = read_head_job(head)
         asked = work.request(replace(request, checkpoint=self.checkpoint))
-        return work, self._finished(asked, work.arrays, work.target)
+        return work, self._finished(asked, {**work.arrays, **(arrays or {})}, work.target)
 
     def _finished(
         self,

@@ -1,10 +1,12 @@
 """The buttons of Dimple. Generating is a job; applying its result is quick and one step of undo."""
 
 import secrets
+from collections.abc import Mapping
 
 import bpy
 import numpy as np
 from bpy.props import IntProperty, StringProperty
+from numpy.typing import NDArray
 
 from ..bridge.protocol import AnimateRequest, BindRequest, Check, HeadRequest, LibraryRequest
 from .animation_writer import write_animation
@@ -17,6 +19,7 @@ from .preferences import checkpoint, checkpoint_folder, worker_settings
 from .properties import LARGEST_SEED, ApplyOptions, target_head
 from .recipe import RecipeError, read_recipes
 from .session import Job, session
+from .signal_record import is_described, read_signal, store_signal
 
 
 def generate_refusal(context: bpy.types.Context) -> str | None:
@@ -28,6 +31,14 @@ def generate_refusal(context: bpy.types.Context) -> str | None:
     return reason
 
 
+def nothing_to_express(context: bpy.types.Context) -> str | None:
+    """What is missing to say what the face shall do."""
+    signal = context.scene.dimple_signal
+    if signal.source == "PROFILE" and not context.scene.dimple.expressions():
+        return "Choose an expression, or add a unit under Units"
+    return signal.refusal(target_head(context))
+
+
 def apply_refusal(context: bpy.types.Context) -> str | None:
     """Why no result can be applied now, and the way out."""
     head = target_head(context)
@@ -37,13 +48,19 @@ def apply_refusal(context: bpy.types.Context) -> str | None:
     return reason
 
 
-def submit_animation(context: bpy.types.Context, request: AnimateRequest) -> Job:
-    """Hand the head and the request to the worker. Raises HeadError, SetupError, OSError."""
-    return submit_head_job(context, request)
+def submit_animation(
+    context: bpy.types.Context,
+    request: AnimateRequest,
+    arrays: Mapping[str, NDArray[np.float32]] | None = None,
+) -> Job:
+    """Hand the head, the request and its own arrays to the worker. Raises HeadError, SetupError, OSError."""
+    return submit_head_job(context, request, arrays)
 
 
 def submit_head_job(
-    context: bpy.types.Context, request: BindRequest | AnimateRequest | LibraryRequest
+    context: bpy.types.Context,
+    request: BindRequest | AnimateRequest | LibraryRequest,
+    arrays: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Job:
     """Hand the head, its landmarks and companions to the worker. Raises HeadError, SetupError, OSError."""
     head = target_head(context)
@@ -51,7 +68,8 @@ def submit_head_job(
     if not state.usable:
         raise HeadError(f"{state.text}.")
     work = read_head_job(head)
-    return session.submit(worker_settings(context), work.request(request), work.arrays, work.target)
+    given = {**work.arrays, **(arrays or {})}
+    return session.submit(worker_settings(context), work.request(request), given, work.target)
 
 
 def apply_result(head: bpy.types.Object, options: ApplyOptions) -> str:
@@ -80,6 +98,8 @@ def apply_result(head: bpy.types.Object, options: ApplyOptions) -> str:
         options.placement(),
         read_followers(job, "deformations"),
     )
+    if not is_described(job.request):
+        store_signal(head, recipe.name, job.array("drawn_signal"))
     text = f"“{recipe.name}”: {len(recipe.key_names)} shape keys from frame {recipe.start_frame}"
     if recipe.bake.tolerance_mm > 0:
         text += f", at most {recipe.largest_error_mm:.3f} mm off"
@@ -119,10 +139,8 @@ class DIMPLE_OT_generate(AnimationOperator, bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Whether there is a head and a worker."""
-        if (reason := generate_refusal(context)) is not None:
-            cls.poll_message_set(reason)
-        elif not context.scene.dimple.expressions():
-            reason = "Choose an expression, or add a unit under Units"
+        reason = generate_refusal(context) or nothing_to_express(context)
+        if reason is not None:
             cls.poll_message_set(reason)
         return reason is None
 
@@ -131,7 +149,10 @@ class DIMPLE_OT_generate(AnimationOperator, bpy.types.Operator):
         settings = context.scene.dimple
         if settings.random_seed:
             settings.seed = secrets.randbelow(LARGEST_SEED)
-        return submit_animation(context, settings.request(context.scene, checkpoint(context)))
+        request, arrays = context.scene.dimple_signal.completed(
+            settings.request(context.scene, checkpoint(context)), target_head(context), settings.start_frame
+        )
+        return submit_animation(context, request, arrays)
 
 
 class DIMPLE_OT_generate_again(AnimationOperator, bpy.types.Operator):
@@ -155,7 +176,10 @@ class DIMPLE_OT_generate_again(AnimationOperator, bpy.types.Operator):
         name = self.recipe or next(reversed(recipes), "")
         if name not in recipes:
             raise RecipeError("There is no recipe on this head yet: press Generate and Apply first.")
-        return submit_animation(context, recipes[name].request)
+        kept = read_signal(target_head(context), name)
+        return submit_animation(
+            context, recipes[name].request, {} if kept is None else {"expression_signal": kept}
+        )
 
 
 class DIMPLE_OT_cancel(bpy.types.Operator):

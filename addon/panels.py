@@ -107,6 +107,8 @@ class DIMPLE_PT_outcome(DimplePanel, bpy.types.Panel):
             done = session.results[target_head(context).session_uid].done
             text = f"Result of seed {done.seed}, made in {done.seconds:.1f} s"
             draw_text(self.layout, context, text, "CHECKMARK")
+            for remark in done.info.get("remarks", ()):
+                draw_text(self.layout, context, remark, "INFO")
 
 
 class DIMPLE_PT_units(DimplePanel, bpy.types.Panel):
@@ -124,6 +126,7 @@ class DIMPLE_PT_units(DimplePanel, bpy.types.Panel):
         buttons = row.column(align=True)
         buttons.operator("dimple.add_unit", text="", icon="ADD")
         buttons.operator("dimple.remove_unit", text="", icon="REMOVE")
+        buttons.menu("DIMPLE_MT_presets", text="", icon="PRESET")
 
 
 class DIMPLE_PT_apply(DimplePanel, bpy.types.Panel):

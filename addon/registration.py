@@ -22,7 +22,12 @@ from . import (
     panel_operators,
     panels,
     preferences,
+    preset_operators,
     properties,
+    signal_operators,
+    signal_panel,
+    signal_properties,
+    words_panel,
 )
 from .session import session
 
@@ -32,6 +37,9 @@ CLASSES = (
     properties.DimpleSettings,
     library_properties.DimpleLibrarySettings,
     binding_properties.DimpleBindingSettings,
+    signal_properties.DimpleMoment,
+    signal_properties.DimpleSignalSettings,
+    words_panel.DimpleWords,
     operators.DIMPLE_OT_generate,
     operators.DIMPLE_OT_generate_again,
     operators.DIMPLE_OT_cancel,
@@ -54,6 +62,15 @@ CLASSES = (
     companion_operators.DIMPLE_OT_find_companions,
     companion_operators.DIMPLE_OT_add_companions,
     companion_operators.DIMPLE_OT_remove_companion,
+    words_panel.DIMPLE_OT_express,
+    signal_operators.DIMPLE_OT_add_moment,
+    signal_operators.DIMPLE_OT_remove_moment,
+    signal_operators.DIMPLE_OT_add_curves,
+    signal_operators.DIMPLE_OT_remove_curve,
+    preset_operators.DIMPLE_OT_load_preset,
+    preset_operators.DIMPLE_OT_save_preset,
+    preset_operators.DIMPLE_OT_delete_preset,
+    preset_operators.DIMPLE_MT_presets,
     panels.DIMPLE_UL_units,
     panels.DIMPLE_PT_main,
     panels.DIMPLE_PT_outcome,
@@ -61,7 +78,10 @@ CLASSES = (
     binding_panel.DIMPLE_PT_binding,
     binding_panel.DIMPLE_PT_landmarks,
     binding_panel.DIMPLE_PT_companions,
+    words_panel.DIMPLE_PT_words,
     panels.DIMPLE_PT_units,
+    signal_panel.DIMPLE_UL_moments,
+    signal_panel.DIMPLE_PT_signal,
     panels.DIMPLE_PT_apply,
     panels.DIMPLE_PT_recipes,
     library_panel.DIMPLE_PT_library,
@@ -89,6 +109,10 @@ def register_all() -> None:
             landmark_overlay.draw_landmarks, (), "WINDOW", "POST_PIXEL"
         )
         stack.callback(bpy.types.SpaceView3D.draw_handler_remove, marks, "WINDOW")
+        bpy.types.Scene.dimple_signal = bpy.props.PointerProperty(type=signal_properties.DimpleSignalSettings)
+        stack.callback(delattr, bpy.types.Scene, "dimple_signal")
+        bpy.types.Scene.dimple_words = bpy.props.PointerProperty(type=words_panel.DimpleWords)
+        stack.callback(delattr, bpy.types.Scene, "dimple_words")
         bpy.types.VIEW3D_MT_mesh_add.append(panels.draw_add_menu)
         stack.callback(bpy.types.VIEW3D_MT_mesh_add.remove, panels.draw_add_menu)
         bpy.app.handlers.load_pre.append(_forget)

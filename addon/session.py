@@ -27,12 +27,14 @@ from ..bridge.protocol import (
     Cancelled,
     Check,
     Done,
+    ExpressRequest,
     Failed,
     Hello,
     Message,
     Progress,
     Ready,
     Request,
+    SavePresetRequest,
 )
 from .binding_record import BindingRecord, read_binding, record_of
 from .recognition import HeadState, Recognition
@@ -44,6 +46,7 @@ INTERVAL = 0.1
 PHASES = {
     "start": "Starting the worker",
     "load": "Loading the model",
+    "read": "Reading the words",
     "bind": "Fitting the head",
     "sample": "Generating",
     "carry": "Moving the mesh along",
@@ -180,7 +183,7 @@ class Session:
         Raises OSError when the job folder cannot be written; nothing was sent then.
         """
         name = f"job-{next(self._numbers)}"
-        if isinstance(request, Check):
+        if not _has_folder(request):
             request = replace(request, job=name)
         else:
             folder = self._job_folder(name)
@@ -230,7 +233,7 @@ class Session:
 
     def discard(self, job: Job) -> None:
         """Remove the files of a job that nobody needs any more."""
-        if not isinstance(job.request, Check):
+        if _has_folder(job.request):
             shutil.rmtree(job.request.folder, ignore_errors=True)
 
     def forget(self) -> None:
@@ -296,7 +299,10 @@ class Session:
                 job.state, job.done = "done", message
             case Failed():
                 job.state, job.kind, job.detail = "failed", message.kind, message.detail
-                job.message = f"{message.message} {ARTIST_TEXT[message.kind]}"
+                of_no_head = message.kind == "input" and not _has_folder(job.request)
+                job.message = (
+                    message.message if of_no_head else f"{message.message} {ARTIST_TEXT[message.kind]}"
+                )
             case Cancelled():
                 job.state, job.message = "cancelled", "Cancelled; nothing was changed."
         del self.jobs[message.job]
@@ -315,6 +321,11 @@ class Session:
             self.results[job.target.session_uid] = job
         elif job.state != "done" or isinstance(job.request, AnimateRequest):
             self.discard(job)
+
+
+def _has_folder(request: Request) -> bool:
+    """Whether arrays go with the request or come back."""
+    return not isinstance(request, Check | ExpressRequest | SavePresetRequest)
 
 
 session = Session()

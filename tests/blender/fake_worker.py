@@ -5,6 +5,7 @@ any other is answered with three random shapes under three curves. Of the shape 
 """
 
 import hashlib
+import json
 import os
 import pickle
 import sys
@@ -17,7 +18,16 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from bridge.head_check import check_head  # noqa: E402
-from bridge.protocol import AnimateRequest, BindRequest, Check, HeadRequest, LibraryRequest, Ready  # noqa: E402
+from bridge.protocol import (  # noqa: E402
+    AnimateRequest,
+    BindRequest,
+    Check,
+    ExpressRequest,
+    HeadRequest,
+    LibraryRequest,
+    Ready,
+    SavePresetRequest,
+)
 from bridge.worker import JobFailedError, Result, serve  # noqa: E402
 
 SIZE = 6
@@ -80,6 +90,10 @@ class FakeJobs:
                 return animate(request, report)
             case LibraryRequest():
                 return library(request, report)
+            case ExpressRequest():
+                return express(request)
+            case SavePresetRequest():
+                return save_preset(request)
 
 
 def animate(request, report):
@@ -94,22 +108,55 @@ def animate(request, report):
         report("sample", step + 1, steps)
         time.sleep(0.01)
     neutral = head_in(request)
-    result = deformations(neutral, request.frames, request.seed)
+    kept = Path(request.folder) / "expression_signal.npy"
+    frames = len(np.load(kept)) if kept.exists() else request.frames
+    result = deformations(neutral, frames, request.seed)
     if "nonfinite" in wanted:
         result[1, 2] = np.nan
     if "wrong_shape" in wanted:
         result = result[:, :-1]
-    signal = np.outer(np.linspace(0.0, request.intensity, request.frames), np.ones(len(UNIT_NAMES)))
-    arrays = {"deformations": result, "signal": signal.astype(np.float32)}
+    signal = np.outer(np.linspace(0.0, request.intensity, frames), np.ones(len(UNIT_NAMES))).astype(
+        np.float32
+    )
+    arrays = {"deformations": result, "signal": signal, "drawn_signal": signal}
     for index, _ in enumerate(request.companions):
-        arrays[f"companion_{index}_deformations"] = companion_shapes(request, index, request.frames)
+        arrays[f"companion_{index}_deformations"] = companion_shapes(request, index, frames)
     paths = save(request.folder, arrays)
     if "pickle" in wanted:
         Path(paths["deformations"]).write_bytes(pickle.dumps(result))
     if "no_result" in wanted:
         Path(paths["deformations"]).unlink()
-    facts = {"mm_per_unit": MM_PER_UNIT, "unit_names": UNIT_NAMES} | bound_facts(request, neutral)
-    return Result(paths, request.seed, facts)
+    facts = {"mm_per_unit": MM_PER_UNIT, "unit_names": UNIT_NAMES, "remarks": remarks(request)}
+    return Result(paths, request.seed, facts | bound_facts(request, neutral))
+
+
+def remarks(request):
+    return ["jawOpen goes beyond 1, where the face is extrapolated."] if request.intensity > 1.0 else []
+
+
+def express(request):
+    """Every word that is a unit, and the others unknown; no unit at all is refused."""
+    words = request.prompt.split()
+    known = [word for word in words if word in UNIT_NAMES]
+    if not known:
+        raise JobFailedError("input", f"Dimple finds no facial expression in “{request.prompt[:20]}”.")
+    unknown = [word for word in words if word not in UNIT_NAMES]
+    info = {"units": [[word, 0.5] for word in known], "unknown_words": unknown, "read_as": {}, "remarks": []}
+    return Result(info=info)
+
+
+def save_preset(request):
+    """The preset with the weights of the expressions; "taken" is refused."""
+    if request.name == "taken":
+        raise JobFailedError("input", "There is a preset called “taken” already; rename this one.")
+    folder = Path(request.presets_folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [text.partition("=") for text in request.expressions]
+    stage = {name: float(weight or 1.0) for name, _, weight in parts}
+    content = {"format": 1, "name": request.name, "author": request.author, "licence": request.licence}
+    file = folder / f"{request.name}.json"
+    file.write_text(json.dumps(content | {"preview": request.preview, "stage": stage}))
+    return Result(info={"file": str(file), "remarks": []})
 
 
 def bind(request, report):

@@ -262,3 +262,41 @@ def test_full_disk_leaves_the_earlier_file(worker_python, obj_head, tmp_path):
     assert result.returncode == 1
     assert out.read_text() == "earlier"
     assert {file.name for file in tmp_path.iterdir()} == {"head.obj", "anim.mdd"}
+
+
+def test_words_moments_and_keyframed_units_from_the_command_line(run, obj_head, tmp_path):
+    out = tmp_path / "anim.npz"
+    spoken = run("animate", obj_head, "--prompt", "jawOpen zzyzx", "--frames", FRAMES, "--out", out)
+    assert spoken.returncode == 0, spoken.stderr
+    assert "is jawOpen=0.5" in spoken.stderr
+    assert "Not understood: zzyzx." in spoken.stderr
+    moments = tmp_path / "moments.json"
+    moments.write_text('[{"time": 0.25, "expression": "happiness", "intensity": 0.8}, {"time": 0.5}]')
+    blend = tmp_path / "anim.blend"
+    listed = run("animate", obj_head, "--moments", moments, "--moment", "1:jawOpen@0.2", "--out", blend)
+    assert listed.returncode == 0, listed.stderr
+    importers.empty_scene()
+    head = importers.read_head(blend, None)
+    request = next(iter(recipe.read_recipes(head).values())).request
+    assert request.moments == ("1:jawOpen@0.2", "0.25:happiness=0.8", "0.5:neutral")
+    assert request.frames == 25
+    assert request.micro_motion == 1.0
+    without = run("animate", obj_head, "--curves", "--out", out)
+    assert without.returncode == 2
+    assert "no keyframed units" in error_sentence(without)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--prompt", "zzyzx"], "no facial expression"),
+        (["--moments", "nowhere.json"], "cannot be read"),
+        (["--performance", "nowhere.csv"], "cannot be read"),
+        (["--blinks", "many"], "many"),
+    ],
+)
+def test_what_cannot_be_expressed_is_one_sentence(run, obj_head, tmp_path, options, sentence):
+    result = run("animate", obj_head, *options, "--out", tmp_path / "anim.npz")
+    assert result.returncode == 2
+    assert sentence in result.stderr
+    assert not (tmp_path / "anim.npz").exists()

@@ -27,9 +27,15 @@ class Layout:
 
     def prop(self, data, name, text=None, icon="NONE", **_options):
         known_icon(icon)
+        if name.startswith("["):
+            data.path_resolve(name)  # a custom property, which must be there
         self.texts.append(data.bl_rna.properties[name].name if text is None else text)
 
-    def operator(self, name, text=None, icon="NONE"):
+    def menu(self, name, text="", icon="NONE"):
+        known_icon(icon)
+        getattr(bpy.types, name).draw(SimpleNamespace(layout=self), None)
+
+    def operator(self, name, text=None, icon="NONE", translate=True):
         known_icon(icon)
         category, _, function = name.partition(".")
         rna = getattr(getattr(bpy.ops, category), function).get_rna_type()
@@ -71,7 +77,7 @@ def drawn(dimple):
         if what == "preferences":
             draw_preferences(Layout(texts), context, context.preferences.addons[PACKAGE].preferences)
             return "\n".join(texts)
-        for name in ("main", "outcome", "units", "apply", "recipes", "advanced"):
+        for name in ("main", "outcome", "words", "units", "signal", "apply", "recipes", "advanced"):
             panel = getattr(bpy.types, f"DIMPLE_PT_{name}")
             if not hasattr(panel, "poll") or panel.poll(context):
                 panel.draw(SimpleNamespace(layout=Layout(texts)), context)
