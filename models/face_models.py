@@ -128,14 +128,14 @@ class SemanticFaceModel:
     map_changes: Components
     deformations: Components
     network: SemanticNetwork
-    minutes: float
-    loss: float
+    minutes: float  # that it took to fit and to train
 
     @classmethod
     def train(
-        cls, faces: Faces, minutes: float = 1.5, components: int = 80, divergence: float = 1e-4, seed: int = 0
+        cls, faces: Faces, steps: int = 4000, components: int = 80, divergence: float = 1e-4, seed: int = 0
     ) -> Self:
-        """Fit the components and train the network for some minutes."""
+        """Fit the components and train the network."""
+        started = time.monotonic()
         torch.manual_seed(seed)
         maps, shapes = Components.fit(faces.neutral, components), Components.fit(faces.shape, components)
         map_changes = Components.fit(faces.change, 2 * components)
@@ -154,10 +154,8 @@ class SemanticFaceModel:
         weight = torch.cat([space.deviation / space.deviation.square().sum().sqrt() for space in spaces])
         network = SemanticNetwork(rest.shape[1], faces.stage.shape[1], targets.shape[1])
         optimizer = torch.optim.Adam(network.parameters(), 1e-3)
-        started, loss = time.monotonic(), torch.zeros(())
-        while (share := (time.monotonic() - started) / (60 * minutes)) < 1:
-            for group in optimizer.param_groups:
-                group["lr"] = 1e-3 * (1 - 0.95 * share)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, 5e-5)
+        for _ in range(steps):
             batch = torch.randint(len(targets), (128,))
             found, apart = network(rest[faces.person[batch]], faces.stage[batch])
             error = (weight * (found - targets[batch])).square().sum(dim=1).mean()
@@ -165,7 +163,9 @@ class SemanticFaceModel:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        return cls(maps, shapes, map_changes, deformations, network.eval(), minutes, loss.item())
+            schedule.step()
+        minutes = (time.monotonic() - started) / 60
+        return cls(maps, shapes, map_changes, deformations, network.eval(), minutes)
 
     @torch.no_grad()
     def __call__(self, albedo: Tensor, shape: Tensor, stages: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,6 +10,8 @@ from torch import Tensor
 
 PART = 1 << 16
 """Dimensions whose inner products are taken at once: bounds the memory."""
+NOTHING = 1e-5
+"""Variance, relative to the largest, below which a component is rounding."""
 PRIOR = 1e-2
 """Weight of the prior when coordinates are told from a part, relative to what the part says on average."""
 
@@ -25,18 +27,20 @@ class Components:
     @classmethod
     def fit(cls, samples: Tensor, count: int) -> Self:
         """From samples (N, D), of any float type, through their N x N inner products."""
-        mean = samples.float().mean(dim=0)
+        length = samples.shape[1]
+        parts = [slice(start, start + PART) for start in range(0, length, PART)]
+        mean = torch.cat([samples[:, part].float().mean(dim=0) for part in parts])
         gram = torch.zeros(len(samples), len(samples), dtype=torch.float64)
-        for part in range(0, samples.shape[1], PART):
-            centred = samples[:, part : part + PART].float() - mean[part : part + PART]
+        for part in parts:
+            centred = samples[:, part].float() - mean[part]
             gram += (centred @ centred.T).double()
         values, vectors = torch.linalg.eigh(gram)
         kept = values.argsort(descending=True)[: min(count, len(samples) - 1)]
-        kept = kept[values[kept] > 1e-5 * values.max().clamp_min(1e-12)]
-        length = values[kept].sqrt()
-        weights = (vectors[:, kept] / length).T.float()
-        basis = weights @ samples.float() - weights.sum(dim=1, keepdim=True) * mean
-        return cls(mean, basis, (length / max(len(samples) - 1, 1) ** 0.5).float())
+        kept = kept[values[kept] > NOTHING * values.max().clamp_min(1e-12)]
+        norm = values[kept].sqrt()
+        weights = (vectors[:, kept] / norm).T.float()
+        basis = torch.cat([weights @ (samples[:, part].float() - mean[part]) for part in parts], dim=1)
+        return cls(mean, basis, (norm / max(len(samples) - 1, 1) ** 0.5).float())
 
     def coordinates(self, samples: Tensor) -> Tensor:
         """(..., R) in standard deviations of samples (..., D)."""
