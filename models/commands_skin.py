@@ -1,4 +1,4 @@
-"""``python -m models corpus skin``: BRDF maps for training."""
+"""``python -m models corpus skin`` and ``captured-skin``: BRDF maps for training."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ SKIN_CACHE = Path("cache/skin")
 def attach(corpus: typer.Typer) -> None:
     """Add the command to ``python -m models corpus``."""
     corpus.command("skin")(corpus_skin)
+    corpus.command("captured-skin")(corpus_captured_skin)
 
 
 def corpus_skin(
@@ -35,3 +36,40 @@ def corpus_skin(
     with progress_bar("person") as show:
         for done, total in build_skin(out, corpus_folder, Head.load(head), splits, frames, size, seed):
             show(done, total)
+
+
+def corpus_captured_skin(
+    layout: Annotated[str, typer.Argument(help="j-reflectance, textured-sequences or ffhq-uv.")],
+    folder: Annotated[Path, typer.Argument(help="The data, in the layout they are published in.")],
+    template: Annotated[Path, typer.Option(help="OBJ of their topology with the UVs of their textures.")],
+    out: Annotated[Path, typer.Option(help="Where the maps go.")],
+    head: Annotated[Path, typer.Option(help="Folder of the Dimple head.")] = CHECKPOINT / "head",
+    size: Annotated[int, typer.Option(help="Texels along a side of the face window.")] = 256,
+    seed: Seed = 0,
+) -> None:
+    """Bring captured skin onto the Dimple head; what the data lack is authored, and the cache says so."""
+    from .corpus.ffhq_uv import read_ffhq_uv
+    from .corpus.j_reflectance import read_j_reflectance
+    from .corpus.skin_regions import SkinAtlas
+    from .corpus.skin_subjects import write_subjects
+    from .corpus.textured_sequences import read_textured_sequences
+    from .corpus.topology_map import TopologyMap, UVMesh
+    from .errors import InputError
+    from .head import Head
+    from .uv_maps import FACE_WINDOW, UVLayout
+
+    ours = Head.load(head)
+    atlas = SkinAtlas.of(ours, UVLayout.of_head(ours, size, FACE_WINDOW))
+    topology = TopologyMap.bound(ours, atlas.layout, UVMesh.read(template))
+    if layout == "j-reflectance":
+        subjects, authored = read_j_reflectance(folder, topology, atlas), "nothing"
+    elif layout == "textured-sequences":
+        subjects = read_textured_sequences(folder, topology, atlas, seed=seed)
+        authored = "specular, roughness, normal, height"
+    elif layout == "ffhq-uv":
+        subjects = read_ffhq_uv(folder, ours, topology, atlas, seed=seed)
+        authored = "specular, roughness, normal, height, expressions"
+    else:
+        raise InputError(f"There is no layout called {layout}: j-reflectance, textured-sequences or ffhq-uv.")
+    for name in write_subjects(out, ours, topology, subjects, {"skin": layout, "authored": authored}):
+        typer.echo(name)

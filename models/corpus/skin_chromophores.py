@@ -129,3 +129,12 @@ def _daylight() -> Doubles:
     nodes = [420, 440, 460, 480, 500, 520, 540, 560, 580, 600, 620, 640, 660, 680, 700]
     power = [93.4, 104.9, 117.8, 115.9, 109.4, 104.8, 104.4, 100, 95.8, 90, 87.7, 83.7, 80.2, 78.3, 71.6]
     return np.interp(WAVELENGTHS, nodes, power)
+
+
+def pigments(colour: NDArray[np.floating]) -> tuple[float, float]:
+    """Fractions of melanosomes and blood whose colour is nearest to a linear sRGB one (3,)."""
+    target = encoded(np.asarray(colour, np.float32))
+    distance = np.square(encoded(_table()) - target).sum(axis=2)
+    row, column = np.unravel_index(int(distance.argmin()), distance.shape)
+    melanin, blood = (np.geomspace(*span, TABLE) for span in (MELANIN_RANGE, BLOOD_RANGE))
+    return float(melanin[row]), float(blood[column])
