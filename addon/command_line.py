@@ -18,7 +18,7 @@ from pathlib import Path
 import bpy
 
 from ..bridge.protocol import DEVICES, AnimateRequest
-from . import binding_command, exporters, importers, library_command, signal_command
+from . import binding_command, exporters, importers, library_command, signal_command, skin_command
 from .animation_writer import Placement, write_animation
 from .binding_properties import head_properties
 from .exporters import Animation
@@ -161,6 +161,15 @@ def bind(headless: Headless, options: argparse.Namespace) -> None:
     _say(f"{'Replaced' if existed else 'Wrote'} {options.out}. {binding_command.summary(binding)}")
 
 
+def appearance(headless: Headless, options: argparse.Namespace) -> None:
+    """Make maps of a head's skin and write them to a new folder."""
+    skin_command.check_output(options.out)
+    head = _open_head(headless, options)
+    job = headless.appearance(skin_command.skin_work(head, options, headless.checkpoint))
+    count, side = len(job.done.info["sets"]), options.resolution
+    _say(f"Wrote {options.out}: {count} sets of maps, {side} x {side}. {job.done.info['source']}.")
+
+
 def new_head(headless: Headless, options: argparse.Namespace) -> None:
     """Make a new person and write the neutral head."""
     head = _new_person(headless, options.seed)
@@ -196,6 +205,8 @@ def _set_frame_rate(scene: bpy.types.Scene, rate: float) -> None:
 def _check_output(options: argparse.Namespace) -> None:
     """Raises InputError where the result could not be written: better now than after the work."""
     out: Path = options.out
+    if options.writers is None:  # a folder
+        return
     if out.suffix.lower() not in options.writers:
         raise InputError(
             f"“{out.name}” is none of the files that can be written: {', '.join(options.writers)}."
@@ -286,6 +297,13 @@ def _parser() -> argparse.ArgumentParser:
     binding.set_defaults(command=bind, writers=BINDING_WRITERS)
     _add_head(binding)
     _add_common(binding, BINDING_WRITERS)
+
+    dressing = commands.add_parser("appearance", help="make maps of the skin that move with the face")
+    dressing.set_defaults(command=appearance, writers=None)
+    _add_head(dressing)
+    skin_command.add_options(dressing)
+    dressing.add_argument("--seed", type=_seed, default=0, help="another seed is another way to wrinkle")
+    _add_common(dressing, ("a new folder",))
 
     making = commands.add_parser("head", help="make a new person")
     making.set_defaults(command=new_head, writers=HEAD_WRITERS)

@@ -15,7 +15,7 @@ import numpy as np
 from mathutils import Matrix
 from numpy.typing import NDArray
 
-from ..bridge.protocol import AnimateRequest, BindRequest, LibraryRequest
+from ..bridge.protocol import AnimateRequest, AppearanceRequest, BindRequest, LibraryRequest
 from .binding_properties import companions_of, landmarks_of
 from .mesh_reader import (
     HeadError,
@@ -30,7 +30,7 @@ from .preferences import binding_cache
 from .session import Follower, Target
 
 Floats = NDArray[np.float32]
-AnyRequest = TypeVar("AnyRequest", BindRequest, AnimateRequest, LibraryRequest)
+AnyRequest = TypeVar("AnyRequest", BindRequest, AnimateRequest, LibraryRequest, AppearanceRequest)
 
 EVEN = 1e-4
 """Relative difference between the axes' scales that counts as none."""

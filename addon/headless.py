@@ -29,6 +29,7 @@ from .head_job import HeadJob, back, read_head_job
 from .library_command import HeadLibrary
 from .library_writer import library_of
 from .session import Job, Session, Target, WorkerSettings
+from .skin_job import SkinWork
 
 
 class JobFailedError(RuntimeError):
@@ -121,6 +122,10 @@ class Headless:
         record = record_of(job.request, job.target, job.done.info)
         self.session.discard(job)
         return HeadBinding(triangle, barycentric, confidence, rule, back(fitted, work.linear), record)
+
+    def appearance(self, work: SkinWork) -> Job:
+        """The finished job about a head's skin; its maps are where its request says."""
+        return self._finished(work.request, work.arrays, work.target)
 
     def _head_job(
         self,

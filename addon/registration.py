@@ -27,6 +27,9 @@ from . import (
     signal_operators,
     signal_panel,
     signal_properties,
+    skin_operators,
+    skin_panel,
+    skin_properties,
     words_panel,
 )
 from .session import session
@@ -40,6 +43,7 @@ CLASSES = (
     signal_properties.DimpleMoment,
     signal_properties.DimpleSignalSettings,
     words_panel.DimpleWords,
+    skin_properties.DimpleSkinSettings,
     operators.DIMPLE_OT_generate,
     operators.DIMPLE_OT_generate_again,
     operators.DIMPLE_OT_cancel,
@@ -71,6 +75,10 @@ CLASSES = (
     preset_operators.DIMPLE_OT_save_preset,
     preset_operators.DIMPLE_OT_delete_preset,
     preset_operators.DIMPLE_MT_presets,
+    skin_operators.DIMPLE_OT_generate_skin,
+    skin_operators.DIMPLE_OT_generate_skin_again,
+    skin_operators.DIMPLE_OT_remove_skin,
+    skin_operators.DIMPLE_OT_open_skin_folder,
     panels.DIMPLE_UL_units,
     panels.DIMPLE_PT_main,
     panels.DIMPLE_PT_outcome,
@@ -85,6 +93,7 @@ CLASSES = (
     panels.DIMPLE_PT_apply,
     panels.DIMPLE_PT_recipes,
     library_panel.DIMPLE_PT_library,
+    skin_panel.DIMPLE_PT_skin,
     panels.DIMPLE_PT_advanced,
 )
 
@@ -113,6 +122,9 @@ def register_all() -> None:
         stack.callback(delattr, bpy.types.Scene, "dimple_signal")
         bpy.types.Scene.dimple_words = bpy.props.PointerProperty(type=words_panel.DimpleWords)
         stack.callback(delattr, bpy.types.Scene, "dimple_words")
+        skin_settings = bpy.props.PointerProperty(type=skin_properties.DimpleSkinSettings)
+        bpy.types.Scene.dimple_skin = skin_settings
+        stack.callback(delattr, bpy.types.Scene, "dimple_skin")
         bpy.types.VIEW3D_MT_mesh_add.append(panels.draw_add_menu)
         stack.callback(bpy.types.VIEW3D_MT_mesh_add.remove, panels.draw_add_menu)
         bpy.app.handlers.load_pre.append(_forget)

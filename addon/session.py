@@ -48,6 +48,7 @@ PHASES = {
     "load": "Loading the model",
     "read": "Reading the words",
     "bind": "Fitting the head",
+    "paint": "Painting the skin at rest",
     "sample": "Generating",
     "carry": "Moving the mesh along",
     "write": "Writing the result",

@@ -30,7 +30,7 @@ class JobFolder:
         return self._file(name).exists()
 
     def read(self, name: str, columns: int | None = None) -> NDArray[Any]:
-        """The (N, columns) numbers of an array. Raises JobFailedError("input") when it is no such thing."""
+        """The (N, columns) numbers of an array, any columns where None. Raises JobFailedError("input")."""
         file = self._file(name)
         try:
             array = np.load(file, allow_pickle=False)
@@ -38,7 +38,8 @@ class JobFolder:
             raise JobFailedError(
                 "input", f"The job's file {file} is missing or damaged.", str(error)
             ) from error
-        if array.ndim != 2 or array.shape[1] != columns or array.dtype.kind not in "iuf":
+        wide = array.ndim == 2 and columns in (None, array.shape[1])
+        if not wide or array.dtype.kind not in "iuf":
             raise JobFailedError(
                 "input",
                 f"The job's file {file} holds something else than {columns} numbers in a row.",

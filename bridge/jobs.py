@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,16 @@ from numpy.typing import NDArray
 
 from models.alignment import similarity_to
 from models.animate_me import AnimateMe, choose_device
+from models.appearance_job import (
+    LARGEST_PAINTING,
+    SkinJob,
+    SkinModel,
+    bytes_on_disk,
+    check_resolution,
+    needs_upscaler,
+)
+from models.appearance_plan import Plan, plan_expression, plan_frames, plan_keys
+from models.authored_skin import AuthoredSkin, Painting
 from models.bound_head import ArtistHead, BoundHead, Mesh, bind_head
 from models.bound_library import carry_library
 from models.diffusion import TRAIN_TIMESTEPS
@@ -28,17 +38,23 @@ from models.micro_motion import bring_to_life
 from models.presets import preset_stage
 from models.saved_presets import SavedPreset, save_preset
 from models.signal import remarks
+from models.skin_head import SkinHead
+from models.textures import albedo_of_texels, read_albedo
 from models.units import merged_pairs
+from models.upscaler_weights import load_upscaler
 
 from .head_check import check_head
 from .job_folder import JobFolder
 from .memory import LARGEST_CHUNK, MEBIBYTE, frames_that_fit, free_memory, free_ram, in_smaller_chunks
+from .new_folder import new_folder
 from .protocol import (
+    AUTHORED,
     CORRECTIVES,
     DEVICES,
     HALVES,
     PROTOCOL_VERSION,
     AnimateRequest,
+    AppearanceRequest,
     BindRequest,
     Check,
     ExpressRequest,
@@ -48,12 +64,15 @@ from .protocol import (
     Ready,
     Request,
     SavePresetRequest,
+    encode,
 )
 from .requirements import versions
 from .worker import JobFailedError, Report, Result
 
 Floats = NDArray[np.float32]
+HeadJobRequest = BindRequest | AnimateRequest | LibraryRequest | AppearanceRequest
 
+UPSCALER, WORDS = "upscaler", "text"
 SHIPPED_CHECKPOINTS = Path(__file__).resolve().parent.parent / "models" / "checkpoints"
 BYTES_PER_VERTEX = 2048  # of a frame on its way through the network; 540 were measured on a CPU
 MOST_SAMPLES = 1000
@@ -121,6 +140,8 @@ class DimpleJobs:
                     return _express(request, report)
                 case SavePresetRequest():
                     return _save_preset(request)
+                case AppearanceRequest():
+                    return self._appearance(request, report)
         except InputError as error:
             raise JobFailedError("input", str(error)) from error
         except CheckpointError as error:
@@ -276,12 +297,44 @@ class DimpleJobs:
         }
         return Result(paths, request.seed or 0, facts | bound.facts)
 
+    def _appearance(self, request: AppearanceRequest, report: Report) -> Result:
+        folder, artist = _head_in(request)
+        texture = _texture(request, folder)
+        check_resolution(request.resolution)
+        worker = self._model(request.checkpoint, report)
+        head = SkinHead(worker.head, _bound_head(worker, artist, request, report), artist.mesh)
+        uv, worn = folder.read("uv", columns=2), folder.read("skin_triangles", columns=1)[:, 0]
+        layouts = head.layouts(uv.astype(np.float32), worn)
+        plan = _plan(request, folder, head)
+        model, painting = self._skin_model(request, head, report)
+        upscaler = None
+        if needs_upscaler(model, request.resolution):
+            upscaler = load_upscaler(SHIPPED_CHECKPOINTS / UPSCALER, self._device, self._half)
+        skin = texture if texture is not None else painting
+        job = SkinJob(model, upscaler, head, layouts, skin, request.seed, request.resolution)
+        out = Path(request.out or folder.path / "skin")
+        with new_folder(out, bytes_on_disk(request.resolution, 1 + len(plan.subjects))) as unfinished:
+            job.write(plan.subjects, unfinished, partial(report, "sample"))
+            recipe = replace(request, job="", folder="", out="", landmarks={}, companions=(), cache="")
+            (unfinished / "recipe.json").write_bytes(encode(recipe))
+        paths = {"folder": str(out)} | folder.write({"side": head.side})
+        return Result(paths, request.seed, head.bound.facts | {"source": job.source} | plan.facts)
+
+    def _skin_model(
+        self, request: AppearanceRequest, head: SkinHead, report: Report
+    ) -> tuple[SkinModel, Painting]:
+        """What makes the maps, and authored skin."""
+        if request.skin != AUTHORED:
+            raise CheckpointError(f"There is no skin called “{request.skin}”.")
+        report("paint", 0, 1)
+        size = min(request.resolution, LARGEST_PAINTING)
+        painting = Painting.of(head.head, head.bound.neutral_vertices, size, request.skin_seed)
+        report("paint", 1, 1)
+        return AuthoredSkin(painting), painting
+
     def _model(self, checkpoint: str, report: Report) -> AnimateMe:
         """The checkpoint's model, loaded when it is not the last one or its files have changed."""
-        if not checkpoint:
-            raise CheckpointError("No checkpoint is chosen: choose its folder in the preferences.")
-        shipped = SHIPPED_CHECKPOINTS / checkpoint
-        folder = shipped if shipped.is_dir() else Path(checkpoint)
+        folder = _checkpoint_folder(checkpoint)
         stamp = _stamp(folder)
         if self._warm is None or (self._warm.folder, self._warm.stamp) != (folder, stamp):
             report("load", 0, 1)
@@ -310,7 +363,7 @@ def head_facts(head: Head) -> dict[str, Any]:
     }
 
 
-def _head_in(request: BindRequest | AnimateRequest | LibraryRequest) -> tuple[JobFolder, ArtistHead]:
+def _head_in(request: HeadJobRequest) -> tuple[JobFolder, ArtistHead]:
     """A job's folder with the head, the landmarks and the companions that the host left in it."""
     folder = JobFolder(request.folder)
 
@@ -331,7 +384,7 @@ def _head_in(request: BindRequest | AnimateRequest | LibraryRequest) -> tuple[Jo
 def _bound_head(
     model: AnimateMe,
     artist: ArtistHead,
-    request: BindRequest | AnimateRequest | LibraryRequest,
+    request: HeadJobRequest,
     report: Report,
     *,
     always: bool = False,
@@ -350,6 +403,32 @@ def _array_names(stem: str, companions: tuple[str, ...]) -> dict[str, str]:
 def _size(artist: ArtistHead) -> int:
     """Bytes of one frame of all that moves."""
     return artist.mesh.vertices.nbytes + sum(mesh.vertices.nbytes for mesh in artist.companions.values())
+
+
+def _checkpoint_folder(checkpoint: str) -> Path:
+    """The folder of a shipped checkpoint, by its name, or one of the artist's own."""
+    if not checkpoint:
+        raise CheckpointError("No checkpoint is chosen: choose its folder in the preferences.")
+    shipped = SHIPPED_CHECKPOINTS / checkpoint
+    return shipped if shipped.is_dir() else Path(checkpoint)
+
+
+def _plan(request: AppearanceRequest, folder: JobFolder, head: SkinHead) -> Plan:
+    """What the maps are to show."""
+    if request.subject == "expression":
+        return plan_expression(request.expressions, request.intensity, SHIPPED_CHECKPOINTS / WORDS)
+    motions = head.motions(folder.read("deformations", columns=3).astype(np.float32))
+    neutral = head.bound.neutral_vertices
+    if request.subject == "frames":
+        return plan_frames(head.head, neutral, motions)
+    return plan_keys(head.head, neutral, request.key_names, motions, request.sets)
+
+
+def _texture(request: AppearanceRequest, folder: JobFolder) -> Floats | None:
+    """The artist's albedo (H, W, 3): texels that the host left, or a file; None for authored skin."""
+    if folder.has("texture"):
+        return albedo_of_texels(folder.read("texture"))
+    return read_albedo(Path(request.texture)) if request.texture else None
 
 
 def _check_finite(deformations: Floats) -> None:

@@ -23,6 +23,10 @@ LINE_LIMIT = 1 << 20
 DEVICES = ("auto", "cpu", "cuda", "mps")
 HALVES = ("auto", "on", "off")
 CORRECTIVES = ("pairs", "none")
+SKIN_MAPS = ("albedo", "specular", "roughness", "normal")
+AUTHORED = "authored"
+"""The skin that is painted, not generated."""
+SKIN_SUBJECTS = ("expression", "keys", "frames")
 
 FailureKind: TypeAlias = Literal[
     "setup", "input", "out_of_memory", "checkpoint", "internal", "died", "protocol"
@@ -192,6 +196,41 @@ class LibraryRequest:
 
 
 @dataclass(frozen=True)
+class AppearanceRequest:
+    """Asks for the SKIN_MAPS of the head in `folder`; doubles as the recipe stored on the object.
+
+    `folder` holds neutral_vertices.npy (V, 3) and triangles.npy (F, 3) as for an animation, uv.npy (F * 3, 2)
+    float32 with the UV of every triangle's corners and skin_triangles.npy (S, 1), the rows of triangles.npy
+    that wear the skin's material. `subject` is one of SKIN_SUBJECTS: "expression" makes one set of maps for
+    `expressions`; "keys" one for neutral and one for each of the `sets` shape keys or pairs of them that move
+    the skin most; "frames" one for each frame. The last two want deformations.npy (K * V, 3): the key_names'
+    or the frames'. `skin` is what makes the maps: AUTHORED, or a checkpoint by its name or folder. `texture`
+    is the neutral albedo's image file; where it is empty, texture.npy (H, W * 4) uint8 RGBA may stand in, and
+    else the skin at rest is authored, of `skin_seed`.
+    `resolution` is the side of the maps in texels. They are written to the new folder `out`, inside `folder`
+    when that is empty.
+    """
+
+    job: str
+    folder: str
+    checkpoint: str
+    skin: str
+    subject: str
+    expressions: tuple[str, ...]
+    intensity: float
+    key_names: tuple[str, ...]
+    sets: int
+    texture: str
+    skin_seed: int
+    seed: int
+    resolution: int
+    out: str
+    landmarks: dict[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
+    companions: tuple[str, ...] = ()
+    cache: str = ""
+
+
+@dataclass(frozen=True)
 class Cancel:
     """Asks the worker to give up a job at its next step."""
 
@@ -261,7 +300,14 @@ class Cancelled:
 
 
 Request: TypeAlias = (
-    Check | HeadRequest | BindRequest | AnimateRequest | ExpressRequest | SavePresetRequest | LibraryRequest
+    Check
+    | HeadRequest
+    | BindRequest
+    | AnimateRequest
+    | ExpressRequest
+    | SavePresetRequest
+    | LibraryRequest
+    | AppearanceRequest
 )
 Message: TypeAlias = Hello | Request | Cancel | Quit | Ready | Progress | Done | Failed | Cancelled
 
@@ -274,6 +320,7 @@ MESSAGE_TYPES: dict[str, type[Message]] = {
     "express": ExpressRequest,
     "save_preset": SavePresetRequest,
     "library": LibraryRequest,
+    "appearance": AppearanceRequest,
     "cancel": Cancel,
     "quit": Quit,
     "ready": Ready,

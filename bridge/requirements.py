@@ -22,14 +22,18 @@ REQUIRED_PACKAGES = (
     "fast_simplification",
     "embreex",
     "transformers",
+    "PIL",
 )
+DISTRIBUTIONS = {"PIL": "pillow"}
+"""What pip calls a package that Python imports under another name."""
 
 
 def open_jobs(hello: Hello) -> Jobs:
     """The worker's jobs; `IncompleteSetup` where a required package is missing or cannot be loaded."""
     missing = missing_packages()
     if missing:
-        command = f'"{sys.executable}" -m pip install {" ".join(missing)}'
+        wanted = " ".join(DISTRIBUTIONS.get(name, name) for name in missing)
+        command = f'"{sys.executable}" -m pip install {wanted}'
         return IncompleteSetup(
             missing, f"The worker's Python lacks {', '.join(missing)}: install them with  {command}"
         )
@@ -51,7 +55,7 @@ def versions() -> dict[str, str]:
     for name in REQUIRED_PACKAGES:
         if importlib.util.find_spec(name) is not None:
             try:
-                found[name] = importlib.metadata.version(name)
+                found[name] = importlib.metadata.version(DISTRIBUTIONS.get(name, name))
             except importlib.metadata.PackageNotFoundError:  # put there by hand
                 found[name] = "unknown"
     return found

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from ..alignment import similarity_to
+from ..authored.skin import BrdfMaps, SkinPainter
+from ..authored.skin_regions import SkinAtlas
+from ..authored.skin_traits import SkinTraits, draw_skin
 from ..errors import InputError
 from ..expression import LABELS
 from ..head import Head
 from ..uv_maps import FACE_WINDOW, UVLayout
 from .frames import PEOPLE_PER_SHARD, preset
-from .skin import BrdfMaps, SkinPainter
 from .skin_cache import Records, count_people, has_shard, write_people, write_settings, write_shard
-from .skin_regions import SkinAtlas
-from .skin_traits import SkinTraits, draw_skin
 
 Floats = NDArray[np.float32]
 

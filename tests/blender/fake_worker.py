@@ -8,8 +8,10 @@ import hashlib
 import json
 import os
 import pickle
+import struct
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,9 @@ sys.path.insert(0, str(ROOT))
 
 from bridge.head_check import check_head  # noqa: E402
 from bridge.protocol import (  # noqa: E402
+    SKIN_MAPS,
     AnimateRequest,
+    AppearanceRequest,
     BindRequest,
     Check,
     ExpressRequest,
@@ -94,6 +98,8 @@ class FakeJobs:
                 return express(request)
             case SavePresetRequest():
                 return save_preset(request)
+            case AppearanceRequest():
+                return appearance(request, report)
 
 
 def animate(request, report):
@@ -245,6 +251,84 @@ def library_shape(neutral, name, seed=None):
     """(V, 3) the shape that the stand-in makes for a name."""
     random = np.random.default_rng([*name.encode(), seed or 0])
     return random.normal(size=neutral.shape) * 0.05 * np.ptp(neutral)
+
+
+# Colours (sRGB, 0 to 255) of the maps of a set, in the order of SKIN_MAPS, and how each further set differs.
+NEUTRAL_COLOURS = {
+    "albedo": (180, 120, 100),
+    "specular": (120, 120, 120),
+    "roughness": (140, 140, 140),
+    "normal": (128, 128, 255),
+}
+SET_CHANGE = {"albedo": (40, 0, 0), "specular": (20,) * 3, "roughness": (-40,) * 3, "normal": (30, 0, -20)}
+
+
+def appearance(request, report):
+    """Maps of one colour each. The expressions "slow", "refuse" and "no_result" do what they say.
+
+    A key ending in Left or Right makes a set with the other side's; a set's albedo is the neutral's + 40 red.
+    """
+    if "refuse" in request.expressions:
+        raise JobFailedError("input", "The texture is black where the face is.")
+    steps = 10000 if "slow" in request.expressions else 2
+    for step in range(steps):
+        report("sample", step + 1, steps)
+        time.sleep(0.01)
+    given = {path.stem: np.load(path) for path in Path(request.folder).glob("*.npy")}
+    vertices = len(given["neutral_vertices"])
+    out = Path(request.out or Path(request.folder) / "skin")
+    out.mkdir(parents=True)
+    sets = [{"label": "neutral", "folder": "neutral", "weights": []}]
+    frames = 0
+    if request.subject == "expression":
+        sets.append(
+            {"label": request.expressions[0], "folder": "", "weights": [(request.expressions[0], "both")]}
+        )
+    elif request.subject == "keys":
+        assert given["deformations"].shape == (len(request.key_names) * vertices, 3)
+        stems = {}
+        for name in request.key_names:
+            side = next((side for side in ("Left", "Right") if name.endswith(side)), "")
+            stem = name.removesuffix(side)
+            stems.setdefault(stem, []).append((name, side.lower() or "both"))
+        sets += [{"label": stem, "folder": stem, "weights": keys} for stem, keys in stems.items()][
+            : request.sets
+        ]
+    else:
+        frames = len(given["deformations"]) // vertices
+        sets = [{"label": "frames", "folder": "", "weights": []}]
+    for number, entry in enumerate(sets):
+        (out / entry["folder"]).mkdir(exist_ok=True)
+        for name in SKIN_MAPS:
+            colour = np.array(NEUTRAL_COLOURS[name]) + (number > 0) * np.array(SET_CHANGE[name])
+            for frame in range(1, frames + 1) if frames else [None]:
+                stem = name if frame is None else f"{name}_{frame:04d}"
+                shade = colour if frame is None or name != "albedo" else [50 * frame, 0, 0]
+                write_png(out / entry["folder"] / f"{stem}.png", shade)
+    if "no_result" in request.expressions:
+        (out / "normal.png").unlink()
+    paths = {"folder": str(out)}
+    if request.subject == "keys":
+        x = given["neutral_vertices"][:, :1]
+        paths |= save(request.folder, {"side": (x > np.median(x)).astype(np.float32)})
+    info = {"sets": sets, "frames": frames, "mm_per_unit": MM_PER_UNIT, "source": "made by the stand-in"}
+    return Result(paths, request.seed, info)
+
+
+def write_png(path, colour, side=4):
+    """A picture of one colour, 8 bits."""
+    row = b"\0" + bytes(int(value) for value in colour) * side
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(row * side)),
+        (b"IEND", b""),
+    ]
+    with path.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        for kind, data in chunks:
+            file.write(
+                struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            )
 
 
 def save(folder, arrays):

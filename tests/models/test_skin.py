@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.authored.skin import BrdfMaps, SkinPainter
+from models.authored.skin_chromophores import encoded, skin_colour
+from models.authored.skin_regions import SkinAtlas
+from models.authored.skin_tension import RestSurface, TexelTriangles
+from models.authored.skin_traits import draw_skin
 from models.command_line import CHECKPOINT
-from models.corpus.skin import BrdfMaps, SkinPainter
-from models.corpus.skin_chromophores import encoded, skin_colour
-from models.corpus.skin_regions import SkinAtlas
-from models.corpus.skin_tension import RestSurface, TexelTriangles
-from models.corpus.skin_traits import draw_skin
 from models.head import Head
 from models.uv_maps import FACE_WINDOW, TILE, UVLayout, crop
 

@@ -8,10 +8,10 @@ from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from models.__main__ import app
+from models.authored.skin_traits import SkinTraits, draw_skin
 from models.command_line import CHECKPOINT
 from models.corpus.skin_build import build_skin
 from models.corpus.skin_cache import SkinCache
-from models.corpus.skin_traits import SkinTraits, draw_skin
 from models.errors import InputError
 from models.expression import UNIT_NAMES
 from models.head import Head
