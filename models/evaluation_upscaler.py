@@ -166,7 +166,7 @@ def run_once(path: Path, size: int) -> dict[str, float]:
     upscaler = load_upscaler(path, "cpu")
     before = _peak_megabytes()
     maps = unstack(torch.full((STACK, 256, 256), 0.5))
-    given = unstack(torch.full((STACK, size, size), 0.5))
+    given = {"albedo": np.full((size, size, 3), 0.5, np.float32)}
     started = time.perf_counter()
     pyramid = upscaler.neutral_pyramid(maps, size, given)
     prepared = time.perf_counter()

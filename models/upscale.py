@@ -227,12 +227,9 @@ def stack(maps: Maps) -> Tensor:
 
 
 def unstack(stacked: Tensor) -> dict[str, Floats]:
-    """The inverse of ``stack``: every map (S, S, 3)."""
-    images = {name: stacked[channels] for name, channels in CHANNELS.items()}
-    return {
-        name: np.ascontiguousarray(image.expand(3, -1, -1).permute(1, 2, 0).numpy())
-        for name, image in images.items()
-    }
+    """The inverse of ``stack``: every map (S, S, 3), as a view of the stack; grey ones repeat their layer."""
+    images = {name: stacked[channels].expand(3, -1, -1) for name, channels in CHANNELS.items()}
+    return {name: image.permute(1, 2, 0).numpy() for name, image in images.items()}
 
 
 def resized(image: Tensor, side: int) -> Tensor:
