@@ -167,7 +167,6 @@ def all_rows(
     notes = {
         "3dmm": f"fitted on {len(faces.neutral)} people, {len(faces.person)} frames",
         "semantic_vae": f"trained in this run, {semantic.minutes:.1f} minutes, on the same frames",
-        "lpips": "left out: its weights are not given",
     }
     for name, folder in folders.items():
         if not (folder / INDEX_NAME).is_file():

@@ -75,6 +75,7 @@ def evaluate_exp_diff(
     ict: Ict = DEFAULT_ICT,
     people: Annotated[int, typer.Option(help="Test people.")] = 8,
     units: Annotated[int, typer.Option(help="Units of each, taken evenly; 0: all that move skin.")] = 10,
+    lpips: Annotated[Path | None, typer.Option(help="Folder with alexnet*.pth and alex.pth.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet into this PNG file.")] = None,
     json_path: Json = None,
@@ -88,6 +89,7 @@ def evaluate_exp_diff(
     from .evaluation_appearance import evaluate_exp_diff as run
     from .ground_truth_appearance import PaintedPeople
     from .head import Head
+    from .lpips import Lpips
     from .skin_sheet import draw_sheet
 
     face = Head.load(HEAD)
@@ -96,9 +98,12 @@ def evaluate_exp_diff(
     folders = {"ours": checkpoint, "ours_no_attention": no_attention, "ours_one_hot": one_hot}
     folders["animate_me_texture"] = texture
     rows, notes = all_rows(cache, face, folders, device)
+    if lpips is None:
+        notes["lpips"] = "left out: its weights are not given"
     chosen = SHOWN[:: -(-len(SHOWN) // units)] if units else SHOWN
     with progress_bar("request") as show:
-        result = run(rows, truth, Plan(people, chosen), show)
+        looks = None if lpips is None else Lpips.load(lpips)
+        result = run(rows, truth, Plan(people, chosen), looks, show)
     report(result | {"notes": notes}, json_path)
     if sheet is not None:
         draw_sheet(rows, truth, sheet)

@@ -18,6 +18,7 @@ from .appearance_rows import Answer, Row, truth
 from .comparison import OnRequest, figure
 from .expression import UNIT_NAMES
 from .ground_truth_appearance import SkinRequest, SkinTruth
+from .lpips import Lpips
 from .metrics import FaceRegion, root_ratio
 from .metrics_appearance import (
     agreement,
@@ -63,10 +64,11 @@ class Measurements:
             self.columns.setdefault(name, []).append(value)
 
     def row(self) -> dict[str, float | None]:
-        """Means; of PSNR, that of the pooled error; ``psnr`` and ``ssim`` over all maps."""
+        """Means; of PSNR, that of the pooled error; ``psnr``, ``ssim`` and ``lpips`` over all maps."""
         columns = dict(self.columns)
-        for kind in ("psnr", "ssim"):
-            columns[kind] = [value for name in CHANNELS for value in columns[f"{kind}_{name}"]]
+        for kind in ("psnr", "ssim", "lpips"):
+            pooled = [value for name in CHANNELS for value in columns.get(f"{kind}_{name}", ())]
+            columns |= {kind: pooled} if pooled else {}
         return {
             name: figure(pooled_psnr(values) if name.startswith("psnr") else _mean(values))
             for name, values in sorted(columns.items())
@@ -74,10 +76,17 @@ class Measurements:
 
 
 def evaluate_exp_diff(
-    rows: Mapping[str, Row], people: SkinTruth, plan: Plan, on_request: OnRequest | None = None
+    rows: Mapping[str, Row],
+    people: SkinTruth,
+    plan: Plan,
+    lpips: Lpips | None = None,
+    on_request: OnRequest | None = None,
 ) -> dict[str, Any]:
-    """{"settings", "rows"}: every row's answer to every person and unit, and the truth's own figures."""
-    measure = Measure(people)
+    """{"settings", "rows"}: every row's answer to every person and unit, and the truth's own figures.
+
+    Without the weights of ``lpips`` its columns are left out.
+    """
+    measure = Measure(people, lpips)
     pairs = [(person, unit) for person in range(plan.people) for unit in plan.units]
     trembling = [(person, plan.units[person % len(plan.units)]) for person in range(plan.flicker_people)]
     found = {name: Measurements({}) for name in ("ground_truth", *rows)}
@@ -100,7 +109,8 @@ def evaluate_exp_diff(
 class Measure:
     """Figures of one answer, over the face region."""
 
-    def __init__(self, people: SkinTruth) -> None:
+    def __init__(self, people: SkinTruth, lpips: Lpips | None) -> None:
+        self.lpips = lpips
         self.layout = people.layout
         self.region = FaceRegion.of(people.head)
         self.mask = face_texels(people.layout, people.head)
@@ -118,6 +128,8 @@ class Measure:
         for name in CHANNELS:
             figures[f"psnr_{name}"] = psnr(made[name], true[name], self.mask)
             figures[f"ssim_{name}"] = ssim(made[name], true[name], self.mask)
+            if self.lpips is not None:
+                figures[f"lpips_{name}"] = self.lpips.of_maps(made[name], true[name], self.mask)
         figures["change_error"] = self._change_error(answer, request)
         change, true_change = made["normal"] - rest["normal"], true["normal"] - true_rest["normal"]
         width = WRINKLE_WIDTH * self.layout.size
@@ -161,6 +173,7 @@ def best_in_each_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         "facial_vertex_distance_mm": lambda value: -value,
         "psnr": lambda value: value,
         "ssim": lambda value: value,
+        "lpips": lambda value: -value,
         "change_error": lambda value: -value,
         "wrinkles_kept": lambda value: -abs(value - 1),
         "flicker": lambda value: -abs(value - 1),

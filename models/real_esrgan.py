@@ -7,19 +7,15 @@ it, as the paper trains it.
 
 from __future__ import annotations
 
-import pickle
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .errors import CheckpointError
+from .tensor_files import network_tensors
 from .upscale import CHANNELS, difference_map
 
 SLOPE, RESIDUAL = 0.2, 0.2
@@ -114,7 +110,7 @@ def load_real_esrgan(path: Path, device: str = "cpu") -> RealESRGAN:
 
     Raises CheckpointError for a file that is missing, damaged, pickled code, or another network.
     """
-    tensors = _tensors(path)
+    tensors = network_tensors(path)
     names = {"conv_first.weight", "conv_last.weight", "body.0.rdb1.conv1.weight"}
     if not names <= tensors.keys():
         raise CheckpointError(
@@ -131,24 +127,6 @@ def load_real_esrgan(path: Path, device: str = "cpu") -> RealESRGAN:
     except RuntimeError as error:
         raise CheckpointError(f"The Real-ESRGAN file {path} is incomplete: {error}") from error
     return RealESRGAN(network.float().to(device))
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    """The state dict, taken out of the ``params_ema`` or ``params`` that the project's own files have."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, KeyError, SafetensorError, pickle.UnpicklingError) as error:
-        raise CheckpointError(
-            f"The upscaler {path} cannot be read: it is missing, damaged, or holds more than weights."
-        ) from error
-    for key in ("params_ema", "params"):
-        if isinstance(content, Mapping) and key in content:
-            content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise CheckpointError(f"{path} holds no weights of a network.")
-    return dict(content)
 
 
 def _rectified(x: Tensor) -> Tensor:

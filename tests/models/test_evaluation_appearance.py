@@ -26,6 +26,7 @@ from models.expression import UNIT_INDEX, UNIT_NAMES
 from models.face_models import Faces, LinearFaceModel
 from models.ground_truth_appearance import SkinRequest
 from models.head import Head
+from models.lpips import Lpips
 from models.skin_sheet import PIXELS, draw_sheet, lit
 from models.upscale import CHANNELS, stack
 from models.uv_maps import FACE_WINDOW, UVLayout, crop
@@ -95,7 +96,9 @@ def test_the_table_knows_what_is_true_still_half_and_trembling(
 ) -> None:
     rows: dict[str, Row] = {"copy": truth, "still": still, "half": half, "trembling": trembling}
     seen: list[tuple[int, int]] = []
-    result = evaluate_exp_diff(rows, people, Plan(2, units, 1), lambda *progress: seen.append(progress))
+    result = evaluate_exp_diff(
+        rows, people, Plan(2, units, 1), on_request=lambda *progress: seen.append(progress)
+    )
     table = {row["name"]: row for row in result["rows"]}
     assert list(table) == ["ground_truth", *rows]
     assert seen[-1] == (2 * 3 + 1, 2 * 3 + 1)
@@ -118,7 +121,17 @@ def test_the_table_knows_what_is_true_still_half_and_trembling(
     assert best["change_error"] == "trembling"
     assert best["psnr"] == "trembling"
     assert best["wrinkles_kept"] == "trembling"
+    assert "lpips" not in table["copy"]
     json.dumps(result)
+
+
+def test_lpips_is_a_column_where_its_weights_are(people: ToyPeople, units: tuple[str, ...]) -> None:
+    torch.manual_seed(0)
+    result = evaluate_exp_diff({"still": still, "half": half}, people, Plan(1, units[1:2], 0), Lpips())
+    table = {row["name"]: row for row in result["rows"]}
+    assert table["ground_truth"]["lpips"] == 0
+    assert 0 < table["half"]["lpips"] < table["still"]["lpips"]
+    assert table["half"]["lpips_normal"] > 0
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +207,6 @@ def test_what_is_not_trained_is_left_out_with_a_line(people: ToyPeople, tmp_path
     assert "ours" not in rows
     assert {"3dmm", "semantic_vae", "static", "static_all_maps", "wrinkle_maps_all_maps"} == set(rows)
     assert "no checkpoint" in notes["ours"]
-    assert "left out" in notes["lpips"]
 
 
 def test_a_picture_shows_the_light_and_the_relief(
