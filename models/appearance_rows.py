@@ -33,7 +33,7 @@ Floats = NDArray[np.float32]
 
 ALL_MAPS = "_all_maps"
 """Ends the name of a row that is given all maps at rest."""
-FITTED_PEOPLE, FITTED_EXPRESSIONS = 300, 3
+FITTED_PEOPLE, FITTED_EXPRESSIONS = 200, 3
 """Of the training split, on whom the face models are fitted."""
 
 

@@ -81,12 +81,14 @@ def evaluate_exp_diff(
     json_path: Json = None,
 ) -> None:
     """Compare ExpDiff with everything it has to beat, on people it has never seen, in one run."""
+    from .appearance import Appearance
     from .appearance_rows import all_rows
     from .corpus.face_model import FaceModel, Skin
     from .corpus.ict import ICT
     from .corpus.skin_cache import SkinCache
     from .evaluation_appearance import SHOWN, Plan
     from .evaluation_appearance import evaluate_exp_diff as run
+    from .evaluation_prompts import evaluate_prompts
     from .ground_truth_appearance import PaintedPeople
     from .head import Head
     from .lpips import Lpips
@@ -104,6 +106,8 @@ def evaluate_exp_diff(
     with progress_bar("request") as show:
         looks = None if lpips is None else Lpips.load(lpips)
         result = run(rows, truth, Plan(people, chosen), looks, show)
+    if "ours" in rows:
+        result["between_prompts"] = evaluate_prompts(Appearance.from_checkpoint(checkpoint, device), truth)
     report(result | {"notes": notes}, json_path)
     if sheet is not None:
         draw_sheet(rows, truth, sheet)

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .authored.skin import BrdfMaps, SkinPainter
+from .authored.skin_regions import SkinAtlas
+from .authored.skin_traits import draw_skin
 from .corpus.face_model import FaceModel
 from .corpus.people import SPLIT_SEEDS, Person, make_person
-from .corpus.skin import BrdfMaps, SkinPainter
-from .corpus.skin_regions import SkinAtlas
-from .corpus.skin_traits import draw_skin
 from .expression import UNIT_INDEX, UNIT_NAMES
 from .head import Head
 from .upscale import stack

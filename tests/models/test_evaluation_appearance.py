@@ -22,6 +22,7 @@ from models.appearance_rows import (
 )
 from models.corpus.skin_cache import SkinCache
 from models.evaluation_appearance import Plan, best_in_each_column, evaluate_exp_diff
+from models.evaluation_prompts import evaluate_prompts
 from models.expression import UNIT_INDEX, UNIT_NAMES
 from models.face_models import Faces, LinearFaceModel
 from models.ground_truth_appearance import SkinRequest
@@ -186,6 +187,14 @@ def test_the_model_answers_as_the_others_do(
     if not all_maps:
         made_up = answer.neutral[CHANNELS["roughness"]] - request.neutral_maps[CHANNELS["roughness"]]
         assert made_up.abs().max().item() > 1e-3
+
+
+def test_the_way_between_prompts_is_measured(people: ToyPeople) -> None:
+    model = tiny_appearance(people.head)
+    (row,) = evaluate_prompts(model, people, [("open the jaw", "smile")], steps=2)
+    assert 0 <= row["arrives"] < 0.5  # the skin at rest is told the first of the descriptions
+    assert row["detour"] >= 0.999
+    assert 1 <= row["largest_step"] <= 4
 
 
 def test_maps_lie_on_the_tile_where_the_window_is(people: ToyPeople, units: tuple[str, ...]) -> None:
