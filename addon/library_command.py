@@ -102,7 +102,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="arkit, ict, facs56, metahuman, cc, visemes, or a JSON file of your own",
     )
     parser.add_argument("--only", default="", metavar="NAMES", help="shapes to make, as in “jawOpen,mouth*”")
-    parser.add_argument("--samples", type=int, default=8, metavar="N", help="how many a shape is the mean of")
+    parser.add_argument("--samples", type=int, default=4, metavar="N", help="how many a shape is the mean of")
     parser.add_argument("--no-correctives", action="store_true", help="no shapes for pairs of shapes")
     parser.add_argument(
         "--take-over", action="store_true", help="write also to keys of these names that are on the head"

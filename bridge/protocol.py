@@ -189,7 +189,7 @@ class LibraryRequest:
     only: tuple[str, ...] = ()
     correctives: str = "pairs"
     seed: int | None = None
-    samples: int = 8
+    samples: int = 4
     landmarks: dict[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
     companions: tuple[str, ...] = ()
     cache: str = ""

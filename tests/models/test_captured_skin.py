@@ -6,19 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from models.corpus.skin import SkinPainter
+from models.corpus.skin_chromophores import encoded, pigments, skin_colour
+from models.corpus.skin_regions import SkinAtlas
+from models.corpus.skin_tension import RestSurface
+from models.corpus.skin_traits import draw_skin
 from PIL import Image
 
 from models.command_line import CHECKPOINT
 from models.corpus.ffhq_uv import read_ffhq_uv
 from models.corpus.j_reflectance import read_j_reflectance
-from models.corpus.skin import SkinPainter
 from models.corpus.skin_cache import SkinCache
-from models.corpus.skin_chromophores import encoded, pigments, skin_colour
 from models.corpus.skin_extension import MeasuredSkin, traits_of
-from models.corpus.skin_regions import SkinAtlas
 from models.corpus.skin_subjects import height_of, write_subjects
-from models.corpus.skin_tension import RestSurface
-from models.corpus.skin_traits import draw_skin
 from models.corpus.textured_sequences import read_textured_sequences
 from models.corpus.topology_map import TopologyMap, UVMesh
 from models.errors import InputError

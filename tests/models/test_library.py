@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from models.alignment import similarity_to
-from models.animate_me import AnimateMe
+from models.animate_me import AnimateMe, Sampler
 from models.denoiser import DenoiserConfig, SpiralDenoiser
 from models.errors import InputError
 from models.expression import ARKIT_UNITS, UNIT_INDEX
@@ -325,6 +325,21 @@ def test_more_samples_leave_less_chance(model: AnimateMe, head: Head):
     assert np.abs(halves[0] - halves[1]).mean() < chance
     again = library(model, head.neutral_vertices, shapes, seed=3).deformations
     assert np.array_equal(again, seeds[3])
+
+
+def test_noises_come_in_pairs_of_opposite_sign(model: AnimateMe, head: Head, monkeypatch: pytest.MonkeyPatch):
+    """With noise that moves every vertex alike and linearly, a pair leaves nothing of it."""
+
+    def moved(skin: np.ndarray, stages: np.ndarray, seed: int, *, preset: Sampler, **_: Any) -> np.ndarray:
+        noise = preset.noise_scale * np.random.default_rng(seed).normal(size=3)
+        return np.broadcast_to(noise, (len(stages), *skin.shape)).astype(np.float32)
+
+    monkeypatch.setattr(model, "animate_skin", moved)
+    shapes = one_set(open={"browDownLeft": 1})
+    left = [library(model, head.neutral_vertices, shapes, samples=n).deformations for n in (2, 4)]
+    skin = slice(head.skin_vertices)
+    assert np.abs(left[0][:, skin]).max() < 1e-5
+    assert np.abs(left[1][:, skin]).max() < 1e-5
 
 
 def test_a_head_in_other_units_and_axes(model: AnimateMe, head: Head, arkit: Library):
