@@ -42,7 +42,7 @@ class DIMPLE_PT_binding(DimplePanel, bpy.types.Panel):
             draw_text(layout, context, refusal(head), "INFO")
             return
         state = session.head_state(head, checkpoint_folder(checkpoint(context)))
-        draw_text(layout, context, state.text, "CHECKMARK" if state.recognised else "INFO")
+        draw_text(layout, context, state.text, "CHECKMARK" if state.settled else "INFO")
         for warning in state.warnings:
             draw_text(layout, context, warning, "ERROR")
         row = layout.row(align=True)

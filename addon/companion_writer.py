@@ -17,6 +17,9 @@ from .session import Job
 
 Floats = NDArray[np.float32]
 
+STILL = 1e-6
+"""Motion over a companion's size that is only rounding."""
+
 
 @dataclass(frozen=True)
 class Following:
@@ -78,9 +81,12 @@ def write_companion(head: bpy.types.Object, following: Following, names: Sequenc
     An object that does not move at all gets none.
     """
     companion = following.companion
-    if not following.deformations.any() and not _blocks(companion).keys() & set(names):
-        return
     shapes = back(following.deformations, following.linear)
+    still = np.abs(shapes).max(initial=0.0) <= STILL * max(
+        np.ptp(mesh_reader.read_neutral(companion.data)), 0.0
+    )
+    if still and not _blocks(companion).keys() & set(names):
+        return
     shape_key_writer.write_shape_keys(companion, names, shapes)
     key, heads = companion.data.shape_keys, head.data.shape_keys
     for name in names:

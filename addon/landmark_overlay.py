@@ -43,7 +43,12 @@ def draw_landmarks() -> None:
         _draw_mark(spot, RADIUS * scale, WANTED if name == session.picking else colour, colour == SET)
         blf.size(0, 11.0 * scale)
         blf.color(0, *(WANTED if name == session.picking else colour))
-        blf.position(0, spot.x + 1.8 * RADIUS * scale, spot.y - 0.6 * RADIUS * scale, 0.0)
+        width, height = blf.dimensions(0, name)
+        beside = RADIUS * scale * 1.8
+        # the character's right is on the left of the picture; corners of the eyes share a line
+        x = -beside - width if name.endswith("Right") else beside
+        y = -beside - height if "Inner" in name else -0.4 * height
+        blf.position(0, spot.x + x, spot.y + y, 0.0)
         blf.draw(0, name)
     gpu.state.blend_set("NONE")
 

@@ -238,7 +238,7 @@ def _draw_head_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> 
         draw_text(layout, context, reason, "INFO")
         return
     state = session.head_state(head, checkpoint_folder(checkpoint(context)))
-    icon = "CHECKMARK" if state.recognised else "INFO" if state.usable else "ERROR"
+    icon = "CHECKMARK" if state.settled else "INFO" if state.usable else "ERROR"
     draw_text(layout, context, state.text, icon)
 
 

@@ -32,12 +32,12 @@ class KnownHeads:
 class HeadState:
     """What can be said about a head now.
 
-    A head that is `usable` but neither `recognised` nor bound is recognised or bound by the worker when it is
-    needed.
+    A `settled` head is recognised, or bound without a doubt; one that is only `usable` is looked at by the
+    worker when it is needed.
     """
 
     usable: bool
-    recognised: bool
+    settled: bool
     text: str
     warnings: tuple[str, ...] = ()
 
@@ -73,7 +73,7 @@ class Recognition:
         if self.fingerprint(head) == known.fingerprint:
             return HeadState(True, True, f"Recognised: {known.name}, {found:,} vertices")
         if bound is not None and bound.geometry == self.geometry(head):
-            return HeadState(True, bound.recognised, bound.text, bound.warnings)
+            return HeadState(True, not bound.warnings, bound.text, bound.warnings)
         if bound is not None:
             return HeadState(
                 True, False, "The mesh has changed since it was bound: it is bound anew when needed"

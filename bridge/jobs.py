@@ -23,8 +23,9 @@ from models.appearance_job import (
     needs_upscaler,
 )
 from models.appearance_plan import Plan, plan_expression, plan_frames, plan_keys
+from models.artist_head import ArtistHead, Mesh
 from models.authored_skin import AuthoredSkin, Painting
-from models.bound_head import ArtistHead, BoundHead, Mesh, bind_head
+from models.bound_head import BoundHead, bind_head
 from models.bound_library import carry_library
 from models.diffusion import TRAIN_TIMESTEPS
 from models.drawn_signal import Drawing, draw_signal

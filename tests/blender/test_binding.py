@@ -83,7 +83,7 @@ def test_bind_adds_a_record_and_colours_and_nothing_else(dimple, stranger):
     assert attributes(stranger) - others == {ATTRIBUTE}
     assert list(stranger.keys()) == ["dimple_binding"]
     found = state(dimple, stranger)
-    assert (found.usable, found.recognised, found.text) == (True, False, "Bound, 87% sure")
+    assert (found.usable, found.settled, found.text) == (True, False, "Bound, 87% sure")
     assert found.warnings == ("The mouth could not be made out.",)
 
 

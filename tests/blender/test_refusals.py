@@ -83,7 +83,7 @@ def test_the_button_says_why_it_is_off(dimple, head, spoil, sentence):
 def test_other_connectivity_is_for_the_worker_to_judge(dimple, head):
     other_connectivity(head)
     state = dimple.session.head_state(head, Path(dimple.preferences.checkpoint))
-    assert (state.usable, state.recognised) == (True, False)
+    assert (state.usable, state.settled) == (True, False)
     assert state.text == "36 vertices like Test Head, but other edges: Bind tells whether it is one"
     assert bpy.ops.dimple.generate() == {"FINISHED"}
 

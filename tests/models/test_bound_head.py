@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.bound_head import ArtistHead, BoundHead, Mesh, bind_head, head_order, is_split_of
+from models.artist_head import ArtistHead, Mesh
+from models.bound_head import BoundHead, bind_head
 from models.bound_library import carry_library
 from models.errors import InputError
 from models.expression import UNIT_NAMES
 from models.library import SampledLibrary
+from models.own_topology import head_order, is_split_of
 from tests.models.binding_model import grid_head
 from tests.models.tiny import tiny_head
 
