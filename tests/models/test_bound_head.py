@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,6 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.artist_head import ArtistHead, Mesh
+from models.binding import Binding
+from models.binding_transfer import Rule
+from models.bound_companions import has_second_head
 from models.bound_head import BoundHead, bind_head
 from models.bound_library import carry_library
 from models.errors import InputError
@@ -144,3 +149,21 @@ def test_what_does_not_add_up_is_carried_as_whole_faces(monkeypatch: pytest.Monk
         [first[9]],
         [first[0], first[2]],
     ]
+
+
+@pytest.mark.parametrize(
+    ("rest", "size", "told"),
+    [
+        ("still", 1.0, True),
+        ("moving", 1.0, False),
+        ("still", 0.2, False),
+    ],
+)
+def test_a_second_head_that_stays_still_is_noticed(rest: str, size: float, told: bool) -> None:
+    vertices = np.concatenate([HEAD.neutral_vertices, size * HEAD.neutral_vertices + 500]).astype(np.float32)
+    skin = HEAD.skin_triangles
+    rule = np.full(len(vertices), Rule.SKIN, np.int8)
+    rule[COUNT:] = Rule.STILL if rest == "still" else Rule.FOLLOW
+    binding = SimpleNamespace(rule=rule)
+    mesh = Mesh(vertices, np.concatenate([skin, skin + COUNT]))
+    assert has_second_head(cast(Binding, binding), mesh) is told
