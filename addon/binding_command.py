@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import exporters
-from .binding_properties import LANDMARKS, companions_of, set_landmark
+from .binding_properties import AUTOMATIC, LANDMARKS, PARTS, companions_of, set_landmark
 from .binding_record import BindingRecord
 from .companion_finder import find_companions
 from .head_job import companion_refusal
@@ -46,8 +46,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--companion",
         action="append",
         default=[],
-        metavar="NAME",
-        help=f"object of the file that follows the face, as an eye; “{FIND}” looks for them; may be repeated",
+        metavar="NAME[=PART]",
+        help=f"object of the file that follows the face; PART is {', '.join(PARTS)}, where that is not found "
+        f"out; “{FIND}” looks for objects; may be repeated",
     )
 
 
@@ -57,7 +58,8 @@ def prepare(head: bpy.types.Object, options: argparse.Namespace) -> None:
         head.dimple.landmarks.clear()
         for name, place in read_landmarks(options.landmarks).items():
             set_landmark(head, name, place)
-    for name in options.companion:
+    for text in options.companion:
+        name, part = _name_and_part(text)
         for companion in [bpy.data.objects.get(name)] if name != FIND else _found(head):
             if companion is None:
                 others = sorted(other.name for other in bpy.data.objects if other != head)
@@ -68,6 +70,8 @@ def prepare(head: bpy.types.Object, options: argparse.Namespace) -> None:
                 raise HeadError(f"{reason}.")
             if companion not in companions_of(head):
                 head.dimple.companions.add().target = companion
+            item = next(item for item in head.dimple.companions if item.target == companion)
+            item.part = part
 
 
 def read_landmarks(path: Path) -> dict[str, tuple[float, float, float]]:
@@ -110,6 +114,16 @@ def summary(binding: HeadBinding) -> str:
     record = binding.record
     roles = "".join(f" “{name}”: {role}." for name, role in record.roles.items())
     return " ".join([f"{record.text}.", *record.warnings]) + roles
+
+
+def _name_and_part(text: str) -> tuple[str, str]:
+    """What is said of a companion; its name may have an = in it. Raises HeadError for an unknown part."""
+    if "=" not in text or text in bpy.data.objects:
+        return text, AUTOMATIC
+    name, _, part = text.rpartition("=")
+    if part not in PARTS:
+        raise HeadError(f"Nothing of a face is called “{part}”: write one of {', '.join(PARTS)} after the =.")
+    return name, part
 
 
 def _found(head: bpy.types.Object) -> list[bpy.types.Object]:

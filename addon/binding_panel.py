@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from .binding_properties import LANDMARKS, landmarks_of, said_of
+from .binding_properties import AUTOMATIC, LANDMARKS, landmarks_of, said_of
 from .binding_record import read_binding
 from .confidence import ATTRIBUTE
 from .fit_overlay import fit_of
@@ -24,8 +24,9 @@ class DIMPLE_UL_companions(bpy.types.UIList):
         row.prop(companion, "target", text="", emboss=False, icon="MESH_DATA")
         record = session.bindings.get(companion.id_data.session_uid) or read_binding(companion.id_data)
         name = companion.target.name if companion.target is not None else ""
-        if record is not None and name in record.roles:
+        if companion.part == AUTOMATIC and record is not None and name in record.roles:
             row.label(text=record.roles[name])
+        row.prop(companion, "part", text="", icon_only=companion.part == AUTOMATIC)
 
 
 class DIMPLE_PT_binding(DimplePanel, bpy.types.Panel):

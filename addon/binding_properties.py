@@ -28,6 +28,10 @@ LANDMARKS = {
 }
 """What they are called in a request, and to the artist. Left is the character's."""
 
+AUTOMATIC = "AUTOMATIC"
+PARTS = ("eye", "jaw", "skin", "still")
+"""What a companion can be, as a request names it."""
+
 
 class DimpleLandmark(bpy.types.PropertyGroup):
     """A place on the head that the artist has shown."""
@@ -45,6 +49,18 @@ class DimpleCompanion(bpy.types.PropertyGroup):
         name="Object",
         description="Eyes, teeth, tongue, lashes, brows or anything else that moves with this face",
         type=bpy.types.Object,
+    )
+    part: EnumProperty(
+        name="Part",
+        description="What this object is, where Bind does not find it out by itself",
+        items=[
+            (AUTOMATIC, "Automatic", "Found out by place and shape"),
+            ("eye", "Eye", "Turns about its middle with the look units"),
+            ("jaw", "Lower Teeth, Tongue", "Goes rigidly with the jaw"),
+            ("skin", "Lashes, Brows", "Hangs on the skin under it"),
+            ("still", "Upper Teeth", "Stays where the skull is"),
+        ],
+        default=AUTOMATIC,
     )
 
 
@@ -113,6 +129,15 @@ def companions_of(head: bpy.types.Object) -> list[bpy.types.Object]:
     own = said_of(head)
     found = [item.target for item in own.companions] if own is not None else []
     return [companion for companion in dict.fromkeys(found) if companion is not None and companion != head]
+
+
+def parts_of(head: bpy.types.Object) -> dict[str, str]:
+    """What the artist says that companions are, by the objects' names."""
+    own = said_of(head)
+    items = own.companions if own is not None else ()
+    return {
+        item.target.name: item.part for item in items if item.target is not None and item.part != AUTOMATIC
+    }
 
 
 def set_landmark(head: bpy.types.Object, name: str, place: tuple[float, float, float]) -> None:

@@ -16,7 +16,7 @@ from mathutils import Matrix
 from numpy.typing import NDArray
 
 from ..bridge.protocol import AnimateRequest, AppearanceRequest, BindRequest, LibraryRequest
-from .binding_properties import companions_of, landmarks_of
+from .binding_properties import companions_of, landmarks_of, parts_of
 from .mesh_reader import (
     HeadError,
     HeadMesh,
@@ -47,6 +47,7 @@ class HeadJob:
     arrays: Mapping[str, NDArray]
     landmarks: Mapping[str, tuple[float, ...]]
     followers: tuple[Follower, ...]
+    parts: Mapping[str, str]  # what the artist says that a companion is
 
     @property
     def target(self) -> Target:
@@ -66,6 +67,7 @@ class HeadJob:
             request,
             landmarks=dict(self.landmarks),
             companions=tuple(follower.name for follower in self.followers),
+            companion_parts=dict(self.parts),
             cache=str(binding_cache()),
         )
 
@@ -91,7 +93,7 @@ def read_head_job(head: bpy.types.Object) -> HeadJob:
             Follower(companion.name, companion.session_uid, read_fingerprint(companion.data), own)
         )
     marks = {name: tuple(map(float, there(place, linear))) for name, place in landmarks_of(head).items()}
-    return HeadJob(head.name, head.session_uid, mesh, linear, arrays, marks, tuple(followers))
+    return HeadJob(head.name, head.session_uid, mesh, linear, arrays, marks, tuple(followers), parts_of(head))
 
 
 def companion_refusal(companion: bpy.types.Object, head: bpy.types.Object) -> str | None:

@@ -44,7 +44,7 @@ class Recipe:
 
 def without_job(request: AnimateRequest) -> AnimateRequest:
     """The request as a recipe: without what belongs to one run of it, or to the head that it is for."""
-    return replace(request, job="", folder="", landmarks={}, companions=(), cache="")
+    return replace(request, job="", folder="", landmarks={}, companions=(), companion_parts={}, cache="")
 
 
 def read_recipes(head: bpy.types.Object) -> dict[str, Recipe]:

@@ -379,7 +379,9 @@ def _head_in(request: HeadJobRequest) -> tuple[JobFolder, ArtistHead]:
         for i, name in enumerate(request.companions)
     }
     landmarks = {name: np.array(place, np.float32) for name, place in request.landmarks.items()}
-    return folder, ArtistHead(mesh("neutral_vertices", "triangles"), landmarks, companions)
+    return folder, ArtistHead(
+        mesh("neutral_vertices", "triangles"), landmarks, companions, request.companion_parts
+    )
 
 
 def _bound_head(

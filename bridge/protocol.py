@@ -88,7 +88,8 @@ class BindRequest:
 
     `folder` holds neutral_vertices.npy (V, 3) float32 and triangles.npy (F, 3) int32, and the same of every
     companion, an object that follows the face: companion_0_vertices.npy, companion_0_triangles.npy and so on,
-    in the order of their names in `companions` and in the space of the head. `landmarks`: name -> x, y, z in
+    in the order of their names in `companions` and in the space of the head. `companion_parts` says of some
+    what they are: "eye", "jaw", "skin" or "still"; of others it is found out. `landmarks`: name -> x, y, z in
     that space. `cache` is a folder in which bindings are kept and looked for; empty: they are not.
     """
 
@@ -97,6 +98,7 @@ class BindRequest:
     checkpoint: str
     landmarks: dict[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
     companions: tuple[str, ...] = ()
+    companion_parts: dict[str, str] = field(default_factory=dict[str, str])
     cache: str = ""
 
 
@@ -141,6 +143,7 @@ class AnimateRequest:
     blinks: float = 0.0
     landmarks: dict[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
     companions: tuple[str, ...] = ()
+    companion_parts: dict[str, str] = field(default_factory=dict[str, str])
     cache: str = ""
 
 
@@ -192,6 +195,7 @@ class LibraryRequest:
     samples: int = 4
     landmarks: dict[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
     companions: tuple[str, ...] = ()
+    companion_parts: dict[str, str] = field(default_factory=dict[str, str])
     cache: str = ""
 
 
@@ -227,6 +231,7 @@ class AppearanceRequest:
     out: str
     landmarks: dict[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
     companions: tuple[str, ...] = ()
+    companion_parts: dict[str, str] = field(default_factory=dict[str, str])
     cache: str = ""
 
 

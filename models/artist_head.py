@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
+PARTS = ("eye", "jaw", "skin", "still")
+"""An eyeball; lower teeth or tongue; what hangs on the skin under it; what the skull holds."""
+
 
 @dataclass(frozen=True)
 class Mesh:
@@ -22,8 +25,12 @@ class Mesh:
 
 @dataclass(frozen=True)
 class ArtistHead:
-    """What an artist gives: the mesh with the face, places of landmarks on it, other objects in its space."""
+    """What an artist gives: the mesh with the face, places of landmarks on it, other objects in its space.
+
+    ``parts`` says of some companions what they are, one of PARTS; of others it is found out.
+    """
 
     mesh: Mesh
     landmarks: Mapping[str, Floats] = field(default_factory=dict[str, Floats])
     companions: Mapping[str, Mesh] = field(default_factory=dict[str, Mesh])
+    parts: Mapping[str, str] = field(default_factory=dict[str, str])

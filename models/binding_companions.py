@@ -93,7 +93,7 @@ def classify(
     if linings:
         place_inner(template, skin, surface, np.concatenate(linings), result)
     if following:
-        _follow(template, skin, surface, np.concatenate(following), result)
+        follow(template, skin, surface.vertices, np.concatenate(following), result)
     return result
 
 
@@ -186,12 +186,12 @@ class _Mouth:
         return lower < upper
 
 
-def _follow(template: Template, skin: Doubles, surface: Surface, vertices: Longs, result: Companions) -> None:
-    """Hang vertices on the outer skin nearest to them, less the farther they are."""
+def follow(template: Template, skin: Doubles, places: Doubles, vertices: Longs, result: Companions) -> None:
+    """Hang some of the vertices at ``places`` (V, 3) on the outer skin nearest to them, less the farther."""
     outside = np.flatnonzero(template.outside[template.triangles].all(axis=1))
     triangles = template.triangles[outside]
     normals = vertex_normals(skin, template.triangles)
-    points = surface.vertices[vertices]
+    points = places[vertices]
     triangle, barycentric, distance, _ = nearest_on(
         skin, normals, triangles, points, np.zeros_like(points), 1e-6
     )

@@ -11,9 +11,13 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from .artist_head import ArtistHead, Mesh
+from .artist_head import PARTS, ArtistHead, Mesh
 from .binding import Binding
+from .binding_companions import Companions, follow
+from .binding_template import template_of
 from .binding_transfer import Attachment, Rule
+from .errors import InputError
+from .parts import sphere_centre
 
 Ints = NDArray[np.int32]
 
@@ -57,7 +61,45 @@ def with_companions(binding: Binding, artist: ArtistHead) -> Binding:
         name: part_of(together, slice(start, end))
         for name, start, end in zip(artist.companions, starts, starts[1:], strict=False)
     }
+    for name, part in artist.parts.items():
+        if name in attachments:
+            attachments[name] = _as_told(binding, attachments[name], part)
     return replace(binding, companions=attachments)
+
+
+def _as_told(binding: Binding, found: Attachment, part: str) -> Attachment:
+    """The attachment of a companion of which the artist has said what it is. Raises InputError."""
+    head, fitted = binding.head, binding.neutral_vertices.astype(np.float64)
+    places = binding.pose.to_model(found.vertices.astype(np.float64))
+    rule = np.full(len(places), Rule.STILL, np.int8)
+    match part:
+        case "still":
+            return replace(found, rule=rule)
+        case "jaw":
+            return replace(found, rule=np.full_like(rule, Rule.JAW))
+        case "eye":
+            centres = [sphere_centre(fitted[slice(*head.parts[f"eye_{side}"])]) for side in ("left", "right")]
+            nearest = int(np.linalg.norm(centres - places.mean(axis=0), axis=1).argmin())
+            return replace(found, rule=np.full_like(rule, (Rule.EYE_LEFT, Rule.EYE_RIGHT)[nearest]))
+        case "skin":
+            hung = Companions(
+                rule,
+                np.zeros(len(places), np.int32),
+                np.zeros((len(places), 3)),
+                np.zeros(len(places)),
+                found.pivots.astype(np.float64),
+            )
+            skin = fitted[: head.skin_vertices]
+            follow(template_of(head), skin, places, np.arange(len(places)), hung)
+            return replace(
+                found,
+                rule=hung.rule,
+                triangle=hung.triangle,
+                barycentric=hung.barycentric.astype(np.float32),
+                weight=hung.weight.astype(np.float32),
+            )
+        case _:
+            raise InputError(f"Nothing of a face is called “{part}”: it is {', '.join(PARTS)} or left open.")
 
 
 def companion_roles(binding: Binding) -> dict[str, str]:

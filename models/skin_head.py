@@ -12,9 +12,10 @@ from scipy.sparse.linalg import splu
 
 from .alignment import similarity_to
 from .appearance_sets import side_weights
+from .artist_head import Mesh
 from .binding_attachment import BELIEVED
 from .binding_transfer import Rule
-from .bound_head import BoundHead, Mesh
+from .bound_head import BoundHead
 from .errors import InputError
 from .head import Head
 from .skin_uv import SkinLayouts

@@ -205,7 +205,7 @@ def bound_facts(request, neutral, always=False):
             "noseTip": neutral[14].tolist(),
             **{k: list(v) for k, v in request.landmarks.items()},
         },
-        "roles": {name: "left eye" for name in request.companions},
+        "roles": {name: request.companion_parts.get(name, "left eye") for name in request.companions},
     }
 
 

@@ -109,6 +109,12 @@ def test_what_a_blend_file_says_of_its_head_is_remembered(run, file, tmp_path):
         assert "mouthLeft" in arrays["landmark_names"].tolist()
 
 
+def test_what_a_companion_is_can_be_said(run, file, tmp_path):
+    result = run("bind", file, "--companion", "Eye=jaw", "--out", tmp_path / "binding.npz")
+    assert result.returncode == 0, result.stderr
+    assert "“Eye”: jaw." in result.stderr
+
+
 def test_a_glb_has_both_moving(run, file, tmp_path):
     raw = animated(run, file, tmp_path / "out.glb", "--companion", "Eye").read_bytes()
     length = struct.unpack_from("<I", raw, 12)[0]
@@ -134,6 +140,7 @@ def test_a_library_has_companions_too(run, file, tmp_path):
     [
         (["--companion", "Eyes"], "There is no object “Eyes” to follow the head; there is Eye, Lamp."),
         (["--companion", "Lamp"], "“Lamp” is no mesh"),
+        (["--companion", "Eye=ear"], "Nothing of a face is called “ear”: write one of eye, jaw, skin, still"),
         (["--landmarks", {"nose": [0, 0, 0]}], "There is no landmark “nose”; there are eyeOuterRight"),
         (
             ["--landmarks", {"chin": [0, 0]}],

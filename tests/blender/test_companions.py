@@ -211,6 +211,28 @@ def test_find_lists_what_is_in_the_face(dimple, head):
     assert [item.target for item in head.dimple.companions] == [named, big]
 
 
+def test_what_the_artist_says_of_a_companion_goes_to_the_worker(dimple, head, eye):
+    from dimple_under_test.addon.binding_properties import PARTS
+
+    item = head.dimple.companions[0]
+    assert {choice.identifier for choice in item.bl_rna.properties["part"].enum_items} == {
+        "AUTOMATIC",
+        *PARTS,
+    }
+    bpy.ops.dimple.bind()
+    assert dimple.session.bindings[head.session_uid].roles == {"Eye": "left eye"}
+    item.part = "jaw"
+    bpy.ops.dimple.bind()
+    assert dimple.session.bindings[head.session_uid].roles == {"Eye": "jaw"}
+
+
+def test_the_parts_are_those_that_the_worker_knows():
+    artist_head = pytest.importorskip("models.artist_head")
+    from dimple_under_test.addon.binding_properties import PARTS
+
+    assert PARTS == artist_head.PARTS
+
+
 def test_a_mirrored_half_is_refused(dimple, head):
     modifier = head.modifiers.new("Mirror", "MIRROR")
     with pytest.raises(RuntimeError, match="half a head that its modifier “Mirror” mirrors: apply"):

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from models.appearance import Appearance
 from models.appearance_job import SkinJob, check_resolution
 from models.appearance_plan import Subject, plan_expression, plan_frames
-from models.bound_head import ArtistHead, Mesh, bind_head
+from models.artist_head import ArtistHead, Mesh
+from models.bound_head import bind_head
 from models.errors import InputError
 from models.expression import UNIT_NAMES
 from models.head import Head
