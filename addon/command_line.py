@@ -18,7 +18,15 @@ from pathlib import Path
 import bpy
 
 from ..bridge.protocol import DEVICES, AnimateRequest
-from . import binding_command, exporters, importers, library_command, signal_command, skin_command
+from . import (
+    binding_command,
+    exporters,
+    importers,
+    library_command,
+    preset_command,
+    signal_command,
+    skin_command,
+)
 from .animation_writer import Placement, write_animation
 from .binding_properties import head_properties
 from .exporters import Animation
@@ -304,6 +312,10 @@ def _parser() -> argparse.ArgumentParser:
     skin_command.add_options(dressing)
     dressing.add_argument("--seed", type=_seed, default=0, help="another seed is another way to wrinkle")
     _add_common(dressing, ("a new folder",))
+
+    keeping = commands.add_parser("preset", help="keep expressions of your own")
+    keeping.set_defaults(command=lambda headless, options: preset_command.run(headless, options, _say))
+    preset_command.add_options(keeping)
 
     making = commands.add_parser("head", help="make a new person")
     making.set_defaults(command=new_head, writers=HEAD_WRITERS)

@@ -19,6 +19,7 @@ from ..bridge.protocol import (
     HeadRequest,
     LibraryRequest,
     Request,
+    SavePresetRequest,
 )
 from .binding_command import HeadBinding
 from .binding_record import record_of
@@ -70,6 +71,10 @@ class Headless:
     def express(self, prompt: str) -> dict[str, Any]:
         """What the words mean: `units`, strongest first, `unknown_words`, `read_as`, `remarks`."""
         return self._finished(ExpressRequest(job="", prompt=prompt)).done.info
+
+    def save_preset(self, request: SavePresetRequest) -> dict[str, Any]:
+        """Where the preset was written: `file`; and `remarks`."""
+        return self._finished(request).done.info
 
     def animate(
         self,

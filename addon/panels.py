@@ -40,9 +40,9 @@ class DIMPLE_UL_units(bpy.types.UIList):
 
     def draw_item(self, _context, layout, _data, unit, _icon, _active_data, _active_property) -> None:
         """A name and a weight."""
-        row = layout.row(align=True)
-        row.prop(unit, "name", text="", emboss=False, icon="SHAPEKEY_DATA")
-        row.prop(unit, "weight", text="")
+        split = layout.split(factor=0.68, align=True)
+        split.prop(unit, "name", text="", emboss=False)
+        split.prop(unit, "weight", text="")
 
 
 class DIMPLE_PT_main(DimplePanel, bpy.types.Panel):
@@ -59,11 +59,16 @@ class DIMPLE_PT_main(DimplePanel, bpy.types.Panel):
         _draw_head_state(layout, context)
 
         column = layout.column()
-        column.prop(settings, "label")
+        by_profile = context.scene.dimple_signal.source == "PROFILE"
+        row = column.row()
+        row.active = by_profile
+        row.prop(settings, "label")
         if settings.units:
             draw_text(column, context, "+ " + ", ".join(settings.expressions()[settings.label != "none" :]))
         column.prop(settings, "intensity", slider=True)
-        column.prop(settings, "profile")
+        row = column.row()
+        row.active = by_profile
+        row.prop(settings, "profile")
         row = column.row(align=True)
         in_seconds = settings.length_in == "SECONDS"
         row.prop(settings, "seconds" if in_seconds else "frames", text="Length")

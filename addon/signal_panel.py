@@ -15,14 +15,11 @@ class DIMPLE_UL_moments(bpy.types.UIList):
 
     def draw_item(self, _context, layout, _data, moment, _icon, _active_data, _active_property) -> None:
         """Time, expression, intensity."""
-        row = layout.row(align=True)
-        time = row.row(align=True)
-        time.ui_units_x = 4
-        time.prop(moment, "seconds", text="", emboss=False)
-        row.prop(moment, "expression", text="", emboss=False)
-        strength = row.row(align=True)
-        strength.ui_units_x = 3
-        strength.prop(moment, "intensity", text="", emboss=False)
+        when = layout.split(factor=0.2, align=True)
+        when.prop(moment, "seconds", text="", emboss=False)
+        what = when.split(factor=0.7, align=True)
+        what.prop(moment, "expression", text="", emboss=False)
+        what.prop(moment, "intensity", text="")
 
 
 class DIMPLE_PT_signal(DimplePanel, bpy.types.Panel):
@@ -85,7 +82,7 @@ def _draw_curves(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     for name in (*names, INTENSITY) if names else ():
         if PREFIX + name in head:
             row = column.row(align=True)
-            row.prop(head, data_path(name), text="Intensity" if name == INTENSITY else name)
+            row.prop(head, data_path(name), text="Intensity" if name == INTENSITY else name, slider=True)
             if name != INTENSITY:
                 row.operator("dimple.remove_curve", text="", icon="X").name = name
     layout.operator("dimple.add_curves", icon="ADD")

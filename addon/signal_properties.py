@@ -41,12 +41,13 @@ class DimpleMoment(bpy.types.PropertyGroup):
     """A time at which the face has reached an expression."""
 
     seconds: FloatProperty(
-        name="Time",
+        name="Time (s)",
         description="When the expression is reached, in seconds",
         default=0.5,
         min=0.0,
         max=600.0,
-        unit="TIME_ABSOLUTE",
+        precision=2,
+        step=10,
     )
     expression: StringProperty(
         name="Expression",
@@ -70,12 +71,13 @@ class DimpleMoment(bpy.types.PropertyGroup):
         default=False,
     )
     transition: FloatProperty(
-        name="Transition",
+        name="Transition (s)",
         description="Seconds on the way from the moment before; 0 is a cut",
         default=0.3,
         min=0.0,
         max=60.0,
-        unit="TIME_ABSOLUTE",
+        precision=2,
+        step=10,
     )
 
     def text(self) -> str:

@@ -300,3 +300,28 @@ def test_what_cannot_be_expressed_is_one_sentence(run, obj_head, tmp_path, optio
     assert result.returncode == 2
     assert sentence in result.stderr
     assert not (tmp_path / "anim.npz").exists()
+
+
+def test_presets_are_saved_listed_and_used(run, obj_head, tmp_path, monkeypatch):
+    from dimple_under_test.addon import preset_command, preset_files
+
+    for module in (preset_command, preset_files):
+        monkeypatch.setattr(module, "presets_folder", lambda: tmp_path / "presets")
+    assert "no presets" in run("preset", "list").stderr
+    picture = tmp_path / "face.png"
+    picture.write_bytes(b"\x89PNG")
+    made = ["--expression", "jawOpen=0.25", "--author", "Ann", "--preview", picture]
+    saved = run("preset", "save", "Grandma", *made)
+    assert saved.returncode == 0, saved.stderr
+    assert (tmp_path / "presets" / "Grandma.png").read_bytes() == b"\x89PNG"
+    assert "Grandma by Ann: jawOpen=0.25" in run("preset", "list").stderr
+    refused = run("preset", "save", "taken", "--expression", "anger")
+    assert refused.returncode == 2
+    assert "already" in error_sentence(refused)
+    assert run("preset", "save", "Other", "--expression", "anger", "--preview", "nowhere.png").returncode == 2
+    out = tmp_path / "anim.blend"
+    assert run("animate", obj_head, "--expression", "grandma", "--out", out).returncode == 0
+    importers.empty_scene()
+    head = importers.read_head(out, None)
+    request = next(iter(recipe.read_recipes(head).values())).request
+    assert request.presets == {"Grandma": {"jawOpen": 0.25}}

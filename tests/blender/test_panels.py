@@ -19,7 +19,7 @@ class Layout:
     def row(self, **_options):
         return Layout(self.texts)
 
-    column = row
+    column = split = row
 
     def label(self, text="", icon="NONE"):
         known_icon(icon)
