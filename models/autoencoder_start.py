@@ -17,9 +17,9 @@ from torch.nn.functional import pixel_unshuffle
 
 from .autoencoder import MapAutoencoder
 
-CONSTANT = 16.0
+CONSTANT = 32.0
 """Of the constant channels, in standard deviations of a component: the larger, the more linear."""
-QUIET = -10.0
+QUIET = -18.0
 """Log variance of the latents at the start."""
 
 
@@ -29,7 +29,7 @@ class PatchComponents:
 
     mean: Tensor  # (D,)
     directions: Tensor  # (R, D) orthonormal, strongest first
-    spread: Tensor  # (R,) standard deviations
+    spread: Tensor  # (R,) standard deviations along them, every patch weighing the same
 
     @classmethod
     def of(cls, images: Tensor, weights: Tensor, fold: int) -> PatchComponents:
@@ -40,8 +40,8 @@ class PatchComponents:
         share = share / share.sum()
         mean = (share * patches).sum(0)
         centred = patches - mean
-        variances, directions = torch.linalg.eigh((share * centred).T @ centred)
-        spread = variances.flip(0).clamp_min(1e-8).sqrt()
+        _, directions = torch.linalg.eigh((share * centred).T @ centred)
+        spread = (centred @ directions).square().mean(0).clamp_min(1e-8).sqrt().flip(0)
         return cls(mean.float(), directions.flip(1).T.contiguous().float(), spread.float())
 
     def reconstruct(self, images: Tensor, components: int, fold: int) -> Tensor:

@@ -7,17 +7,20 @@ from typing import Annotated
 
 import typer
 
-from .command_line import report
+from .command_line import CHECKPOINT, CHECKPOINTS, Json, report
+
+SKIN = Path("cache/skin")
 
 Config = Annotated[Path, typer.Argument(help="TOML file; see the training.toml of the shipped checkpoint.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done.")]
 
 
-def attach(train: typer.Typer) -> None:
-    """Add the commands to ``python -m models train``."""
+def attach(train: typer.Typer, evaluate: typer.Typer) -> None:
+    """Add the commands to ``python -m models train`` and ``evaluate``."""
     train.command("autoencoder")(autoencoder)
     train.command("exp-diff")(exp_diff)
     train.command("animate-me-texture")(animate_me_texture)
+    evaluate.command("autoencoder")(evaluate_autoencoder)
 
 
 def autoencoder(config: Config, dry_run: DryRun = False) -> None:
@@ -39,3 +42,19 @@ def animate_me_texture(config: Config, dry_run: DryRun = False) -> None:
     from .training_latents import TEXTURE, LatentTraining, train_latents
 
     report(train_latents(LatentTraining.read(config, TEXTURE), dry_run=dry_run), None)
+
+
+def evaluate_autoencoder(
+    checkpoint: Annotated[
+        list[Path] | None, typer.Option(help="Autoencoders, also others to compare.")
+    ] = None,
+    head: Annotated[Path, typer.Option(help="Folder of the Dimple head.")] = CHECKPOINT / "head",
+    skin: Annotated[Path, typer.Option(help="The skin cache.")] = SKIN,
+    records: Annotated[int, typer.Option(help="Faces to look at.")] = 60,
+    split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
+    json_path: Json = None,
+) -> None:
+    """What the autoencoder keeps of each kind of map and of wrinkles, beside linear codes."""
+    from .evaluation_autoencoder import evaluate_autoencoder as run
+
+    report(run(checkpoint or [CHECKPOINTS / "autoencoder"], head, skin, records, split), json_path)

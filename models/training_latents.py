@@ -59,6 +59,7 @@ class LatentTraining:
     motion: Path | None = None  # an AnimateMe checkpoint, whose expectation the geometry departs from
     target: str = "residual"  # or "raw": the latents themselves, as in the papers
     guided: bool = True  # the expected departure and the strain are told to the network
+    shards: int = 10**6  # of the corpus at most: so much is encoded and trained on
     seed: int = 0
     withheld_share: float = 0.1  # of frames whose words and stage are withheld, for guidance
     known_share: float = 0.4  # of frames whose true motion is told
@@ -96,7 +97,7 @@ def train_latents(config: LatentTraining, *, dry_run: bool = False) -> dict[str,
     accelerator = Accelerator()
     set_seed(config.seed, device_specific=True)
     head = Head.load(config.head)
-    skin = SkinCache.open(config.corpus, "train", head)
+    skin = SkinCache.open(config.corpus, "train", head).limited(config.shards)
     autoencoder = MapAutoencoder.from_folder(config.autoencoder)
     features = FEATURES if config.guided else 0
     network = replace(

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -147,6 +147,17 @@ class SkinCache:
     def frames(self) -> Integers:
         """Records that are not somebody's neutral."""
         return np.flatnonzero(self.neutral != np.arange(len(self)))
+
+    def limited(self, shards: int) -> SkinCache:
+        """The first ``shards`` shards alone."""
+        if shards >= len(self.shards):
+            return self
+        end = int(self.starts[shards])
+        rows = {
+            name: getattr(self, name)[:end]
+            for name in ("person", "neutral", "stage", "intensity", "label", "kind")
+        }
+        return replace(self, shards=self.shards[:shards], starts=self.starts[:shards], **rows)
 
     def deformations(self, records: Integers) -> Floats:
         """(B, V, 3) mm, aligned."""

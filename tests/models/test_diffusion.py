@@ -200,3 +200,21 @@ def test_one_frame_is_enough() -> None:
 def test_an_unknown_scheduler_is_refused() -> None:
     with pytest.raises(ValueError, match="euler"):
         make_scheduler("euler", training_schedule())
+
+
+def test_a_chain_may_begin_with_noised_clean_states() -> None:
+    """ExpDiff III-C: neutral latents are noised as in eq. 2, then denoised."""
+    predict, clean = Gaussian(), torch.randn(FRAMES, *SHAPE)
+    sample(predict, begin=650, initial=clean)
+    timestep, which, state = predict.asked[0]
+    assert 550 < timestep <= 650
+    assert which == list(range(FRAMES))
+    noise = (state - ALPHA_BARS[timestep].sqrt() * clean) / (1 - ALPHA_BARS[timestep]).sqrt()
+    torch.testing.assert_close(noise, noise[:1].expand_as(noise), atol=1e-5, rtol=0)
+    assert float(noise[0].std()) == pytest.approx(1, abs=0.6)
+    assert all(t <= 650 for t, _, _ in predict.asked)
+    handed_over = Gaussian()
+    sample(handed_over, begin=900, initial=clean, late_start=400)
+    assert next(which for _, which, _ in handed_over.asked) == [0]
+    late = next(state for t, which, state in handed_over.asked if 0 not in which)
+    torch.testing.assert_close(late, late[:1].expand_as(late))
