@@ -31,7 +31,7 @@ from .autoencoder import MapAutoencoder
 from .brdf_maps import BrdfMaps, from_images, neutral_known, to_images
 from .diffusion import TRAIN_TIMESTEPS, OnStep, make_scheduler, sample_consistent, training_schedule
 from .errors import InputError
-from .exp_diff import ALBEDO, BRDF, POSITION, Condition, LatentDenoiser, repeat_texture
+from .exp_diff import ALBEDO, NORMAL, POSITION, Condition, LatentDenoiser, repeat_texture
 from .expected_maps import ExpectedLatents
 from .expected_motion import ExpectedMotion
 from .guidance import guided
@@ -55,7 +55,7 @@ class AppearanceResult:
     specular: Floats  # (K, H, W) 0..1
     roughness: Floats  # (K, H, W) 0..1
     normal: Floats  # (K, H, W, 3) tangent space, unit vectors, +Y up; write 0.5 + 0.5 n
-    height: Floats  # (K, H, W) mm of relief
+    height: Floats  # (K, H, W) mm of relief; nothing but zeros from a model that makes normals themselves
     vertices: Floats  # (K, V, 3) the skin, in the units and axes of the neutral vertices
     rest: BrdfMaps  # the same window of the skin at rest; what was not given is the model's
     window: Window  # u and v from, u and v to: what the maps show of the UV tile
@@ -183,14 +183,18 @@ class Appearance:
             vertices = vertices + directional_difference(self.layout, self.decode(latents, POSITION))
         maps: dict[str, Floats] = {}
         at_rest = dict(given)
-        for name in BRDF:
+        for name in self.denoiser.config.maps[1:]:
             decoded = self.decode(latents, name)
             maps[name] = decoded[:-1]
             if name in given:
                 maps[name] = given[name] + decoded[:-1] - decoded[-1:]
             at_rest.setdefault(name, decoded[-1])
-        height = maps["relief"]
-        normal = np.stack([rest.normal_map(v, h) for v, h in zip(vertices, height, strict=True)])
+        if NORMAL in maps:
+            normal = maps[NORMAL] / np.linalg.norm(maps[NORMAL], axis=3, keepdims=True)
+            height, resting_height = np.zeros(normal.shape[:3], np.float32), None
+        else:
+            height, resting_height = maps["relief"], at_rest["relief"]
+            normal = np.stack([rest.normal_map(v, h) for v, h in zip(vertices, height, strict=True)])
         own = similarity.invert_vectors(vertices - neutral) + skin
         return AppearanceResult(
             np.clip(maps[ALBEDO], 0, 1),
@@ -199,7 +203,7 @@ class Appearance:
             normal,
             height,
             own.astype(np.float32),
-            BrdfMaps(at_rest[ALBEDO], at_rest["specular"], at_rest["roughness"], at_rest["relief"]),
+            BrdfMaps(at_rest[ALBEDO], at_rest["specular"], at_rest["roughness"], resting_height),
             self.window,
         )
 

@@ -41,10 +41,15 @@ def to_images(name: str, maps: NDArray[np.floating]) -> Tensor:
 
 
 def from_images(name: str, images: Tensor) -> Floats:
-    """The inverse of `to_images`, not cut off: (B, H, W, 3) for albedo and geometry, else (B, H, W)."""
+    """The inverse of `to_images`, not cut off: (B, H, W, 3) for albedo and geometry, else (B, H, W).
+
+    Normals come as vectors, about of unit length, not coded.
+    """
     values = images.permute(0, 2, 3, 1).float().cpu().numpy()
-    if name not in ("albedo", "offset", "position"):
+    if name not in ("albedo", "normal", "offset", "position"):
         values = values.mean(axis=3)
+    if name == "normal":
+        return values
     return values * _SCALES[name] if name in _SCALES else 0.5 * (values + 1)
 
 

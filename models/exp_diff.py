@@ -24,6 +24,8 @@ from .latent_blocks import HEAD, WINDOW, ConditionedBlock, Down, MapAttention, M
 POSITION, ALBEDO = "position", "albedo"
 BRDF = (ALBEDO, "specular", "roughness", "relief")
 MAPS = (POSITION, *BRDF)
+NORMAL = "normal"
+"""In place of the relief, as in the paper; its latents keep less of the wrinkles (`evaluate autoencoder`)."""
 
 
 @dataclass(frozen=True)

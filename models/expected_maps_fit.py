@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .corpus.latent_cache import LatentCache
 from .corpus.skin_cache import SkinCache
-from .exp_diff import ALBEDO, MAPS, POSITION
+from .exp_diff import ALBEDO, POSITION
 from .expected_maps import ExpectedLatents, texture_patches
 
 RIDGE = 1e-3
@@ -40,7 +40,7 @@ def _fit_rest(expected: ExpectedLatents, skin: SkinCache, latents: LatentCache, 
     channels = expected.channels
     total, texture = torch.zeros_like(expected.mean), torch.zeros_like(expected.texture_mean)
     for records in _batches(neutrals):
-        total += _latents(latents, records, expected.maps).sum(0)
+        total += latents.of_maps(expected.maps, records).sum(0)
         texture += torch.from_numpy(latents.texture[skin.person[records]]).float().sum(0)
     expected.mean.copy_(total / len(neutrals))
     expected.texture_mean.copy_(texture / len(neutrals))
@@ -50,10 +50,7 @@ def _fit_rest(expected: ExpectedLatents, skin: SkinCache, latents: LatentCache, 
         centred = torch.from_numpy(latents.texture[skin.person[records]]).float() - expected.texture_mean
         patches = texture_patches(centred).flatten(0, 1)
         rest = (
-            (_latents(latents, records, expected.maps) - expected.mean)
-            .flatten(2)
-            .transpose(1, 2)
-            .flatten(0, 1)
+            (latents.of_maps(expected.maps, records) - expected.mean).flatten(2).transpose(1, 2).flatten(0, 1)
         )
         gram += patches.T @ patches
         cross += patches.T @ rest
@@ -78,8 +75,8 @@ def _fit_strain(
     gram, cross = torch.zeros(places, count, count), torch.zeros(places, count, whole)
     for records in _batches(random.permutation(skin.frames)):
         strain = _either_strain(latents, records, random, count).flatten(2).permute(2, 0, 1)
-        change = _latents(latents, records, expected.maps)
-        change = change - _latents(latents, skin.neutral[records], expected.maps)
+        change = latents.of_maps(expected.maps, records)
+        change = change - latents.of_maps(expected.maps, skin.neutral[records])
         change = change.flatten(2).permute(2, 0, 1)
         gram += strain.transpose(1, 2) @ strain
         cross += strain.transpose(1, 2) @ change
@@ -97,18 +94,12 @@ def _fit_spread(
     for records in _batches(random.permutation(len(skin))[:1500]):
         texture = torch.from_numpy(latents.texture[skin.person[records]]).float()
         strain = _either_strain(latents, records, random, expected.features)
-        rest = _latents(latents, records, expected.maps) - expected(texture, strain)
+        rest = latents.of_maps(expected.maps, records) - expected(texture, strain)
         squares += rest.square().sum(0)
         count += len(records)
     spread = (squares / count).sqrt()
     floor = SPREAD_FLOOR * (squares / count).mean((1, 2), keepdim=True).sqrt()
     expected.spread.copy_(spread.maximum(floor).clamp_min(1e-3))
-
-
-def _latents(latents: LatentCache, records: np.ndarray, maps: tuple[str, ...]) -> Tensor:
-    """Of some of the maps, (B, S * C, h, w)."""
-    every = latents.read("latents", records).unflatten(1, (len(MAPS), -1))
-    return every[:, [MAPS.index(name) for name in maps]].flatten(1, 2)
 
 
 def _either_strain(
@@ -134,7 +125,7 @@ def fit_standard(
     channels, size = latents.still.shape[0], latents.still.shape[1]
     expected = ExpectedLatents(maps, channels, size, features)
     records = np.random.default_rng(0).permutation(len(skin))[:1500]
-    values = _latents(latents, records, maps)
+    values = latents.of_maps(maps, records)
     expected.mean.copy_(values.mean((0, 2, 3))[:, None, None].expand_as(expected.mean))
     expected.spread.copy_(values.std((0, 2, 3)).clamp_min(1e-3)[:, None, None].expand_as(expected.spread))
     return expected

@@ -10,6 +10,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,8 @@ def train_latents(config: LatentTraining, *, dry_run: bool = False) -> dict[str,
         return plan
     motion = expected_motion(head, config.motion)
     bar = tqdm(desc="latents", unit="record", disable=not accelerator.is_main_process)
-    for done, total in build_latents(config.latents / "train", skin, autoencoder, head, motion, MAPS):
+    cached = config.network.maps if len(config.network.maps) > 1 else MAPS
+    for done, total in build_latents(config.latents / "train", skin, autoencoder, head, motion, cached):
         bar.total = total
         bar.update(done - bar.n)
     bar.close()
@@ -193,7 +195,7 @@ class LatentBatches:
         accelerator: Accelerator,
     ) -> None:
         self.config, self.skin, self.latents, self.network = config, skin, latents, network
-        self.expected, self.accelerator = expected, accelerator
+        self.expected, self.accelerator = deepcopy(expected), accelerator  # it stays on the CPU
         self.alpha_bars = training_schedule(network.prediction_type).alphas_cumprod
         self.random = np.random.default_rng([config.seed, 2])
         self.frames = skin.frames
@@ -245,14 +247,13 @@ class LatentBatches:
             self.latents.read("expected_strain", records),
         )[:, : self.expected.features]
         channels = self.network.latent_channels
-        every = self.latents.read("latents", records).unflatten(1, (len(MAPS), channels))
-        # a motion that is known leaves nothing to depart from
-        still = torch.from_numpy(self.latents.still).float()
-        place = MAPS.index(POSITION)
-        every[:, place] = torch.where(told[:, None, None, None], still, every[:, place])
-        wanted = [MAPS.index(name) for name in self.network.maps]
-        expected = self.expected.cpu()(texture, strain)
-        clean = self.expected.whiten(every[:, wanted].flatten(1, 2), expected)
+        latents = self.latents.of_maps(self.network.maps, records)
+        if self.network.maps[0] == POSITION:  # a motion that is known leaves nothing to depart from
+            still = torch.from_numpy(self.latents.still).float()
+            moved = latents[:, :channels]
+            latents[:, :channels] = torch.where(told[:, None, None, None], still, moved)
+        expected = self.expected(texture, strain)
+        clean = self.expected.whiten(latents, expected)
         guide = self.expected.guide(texture, expected, strain) if self.network.guide_channels else strain
         nothing = torch.zeros(len(records))
         neutral = repeat_texture(offset, texture, self.network.maps)

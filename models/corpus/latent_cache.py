@@ -43,6 +43,7 @@ AT_ONCE = 16
 class LatentCache:
     """One split. Record r of a `SkinCache` is record r here."""
 
+    maps: tuple[str, ...]
     latents: tuple[Halves, ...]
     expected_strain: tuple[Halves, ...]
     true_strain: tuple[Halves, ...]
@@ -64,11 +65,17 @@ class LatentCache:
         with np.load(folder / "people.npz") as people:
             arrays = {name: people[name] for name in ("texture", "offset", "still")}
         starts = np.cumsum([0, *(len(part) for part in parts["latents"])])[:-1]
-        return cls(**parts, starts=starts.astype(np.int64), **arrays)
+        settings = json.loads((folder / SETTINGS_NAME).read_text(encoding="utf-8"))
+        return cls(tuple(settings["maps"]), **parts, starts=starts.astype(np.int64), **arrays)
 
     def __len__(self) -> int:
         """Number of records."""
         return sum(len(part) for part in self.latents)
+
+    def of_maps(self, maps: tuple[str, ...], records: Integers) -> Tensor:
+        """Latents (B, S * C, h, w) of some of the maps."""
+        every = self.read("latents", records).unflatten(1, (len(self.maps), -1))
+        return every[:, [self.maps.index(name) for name in maps]].flatten(1, 2)
 
     def read(self, name: str, records: Integers) -> Tensor:
         """(B, ...) float32 of ``latents``, ``expected_strain`` or ``true_strain``."""

@@ -119,7 +119,10 @@ def test_raw_targets_are_standardised(folder: Path, head: Head, trained: LatentT
     texture = torch.from_numpy(latents.texture[skin.person]).float()
     whitened = standard.whiten(values, standard(texture, nothing))
     assert torch.allclose(whitened.mean((0, 2, 3)), torch.zeros(30), atol=1e-2)
-    assert torch.allclose(whitened[:, 6:].std((0, 2, 3)), torch.ones(24), atol=1e-2)
+    spread = whitened.std((0, 2, 3))
+    varied = values.std((0, 2, 3)) > 1e-3
+    assert varied.sum() > 20
+    assert torch.allclose(spread[varied], torch.ones(int(varied.sum())), atol=1e-2)
 
 
 def test_training_learns_and_resumes(folder: Path, trained: LatentTraining) -> None:
@@ -161,8 +164,23 @@ def test_the_texture_model_trains_and_animates(head: Head, folder: Path, target:
     assert np.allclose(frames[0], albedo, atol=1e-3)
     alone = model.animate(albedo, signal, 0, steps=3, frames_per_chunk=1)
     assert np.allclose(frames, alone, atol=1e-4)
-    late = model.animate(albedo, signal, 0, steps=6, late_start=400)
-    assert np.allclose(late[0], albedo, atol=5e-3)
+    late = model.animate(albedo, signal, 0, steps=6, late_start=400, scheduler="ddim")
+    assert np.allclose(late[0], albedo, atol=1e-3)
+
+
+def test_normal_maps_in_place_of_the_relief(head: Head, folder: Path) -> None:
+    """The paper's own maps: P, A, S, R, N."""
+    run = config(folder, EXP_DIFF, 4, output="normals")
+    maps = (*MAPS[:-1], "normal")
+    run = replace(run, latents=folder / "normal-latents", network=replace(run.network, maps=maps))
+    train_latents(run)
+    model = Appearance.from_checkpoint(run.output, device="cpu")
+    skin = SkinCache.open(folder / "skin", "train", head)
+    albedo = skin.maps("albedo", skin.neutral[:1])[0]
+    result = model.generate(albedo, head.neutral_vertices, skin.stage[[1]], 0, steps=2)
+    assert np.allclose(np.linalg.norm(result.normal, axis=3), 1, atol=1e-5)
+    assert result.normal[..., 2].mean() > 0.9
+    assert not result.height.any()
 
 
 def test_bad_configurations(tmp_path: Path, folder: Path) -> None:
