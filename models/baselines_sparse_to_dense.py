@@ -22,12 +22,12 @@ from .validated_training import Budget, anneal, fit_validated
 
 Floats = NDArray[np.float32]
 
-CHANNELS = (16, 16, 32, 64)
-BATCH = 64
-RATE = 1e-3
+CHANNELS = (8, 16, 32, 64)
+BATCH = 20
+RATE = 2e-3
 NEAREST_MM = 5.0
 """Closer to a landmark than this, all vertices weigh the same."""
-VALIDATED = 192
+VALIDATED = 72
 
 
 class SparseToDense(nn.Module):

@@ -53,7 +53,7 @@ class ExpressionTraining:
     rank: int = 96  # principal directions that performances are kept by
     seed: int = 0
     classifier: Budget = field(default_factory=lambda: Budget(3))
-    lstm_mesh: Budget = field(default_factory=lambda: Budget(9))
+    lstm_mesh: Budget = field(default_factory=lambda: Budget(10))
     sparse_to_dense: Budget = field(default_factory=lambda: Budget(6))
     landmark_gan: Budget = field(default_factory=lambda: Budget(5))
     local: Phase = field(default_factory=lambda: Phase(8, batch=1024))

@@ -11,7 +11,7 @@ import torch
 
 from models.animate_me import SAMPLERS, AnimateMe
 from models.baselines_linear_3dmm import Linear3DMM
-from models.corpus.cache import local_stages
+from models.corpus.cache import FrameCache, local_stages
 from models.corpus.frames import preset
 from models.denoiser import DenoiserConfig
 from models.errors import InputError
@@ -34,6 +34,7 @@ from models.optimisation import Phase
 from models.training_expressions import ExpressionTraining, train_expressions
 from models.validated_training import Budget, fit_validated
 from tests.models.conftest import TinyRun
+from tests.models.tiny import tiny_corpus
 from tests.models.tiny_truth import LABELS, TinyTruth
 
 RANK = 8
@@ -183,6 +184,21 @@ def test_local_scaling_tells_progression_only() -> None:
     assert ALL_LABELS[5] == "surprise"
     assert rows.tolist() == [1, 2, 3, 4]
     np.testing.assert_allclose(local, np.outer([0.25, 0.5, 0.75, 1.0], mixture), atol=1e-6)
+
+
+def test_locally_scaled_frames_are_the_labelled_ones(head: Head, tmp_path: Path) -> None:
+    tiny_corpus(tmp_path / "train", head, people=3, frames=60)
+    meta = dict(np.load(tmp_path / "train" / "frames_0000.npz"))
+    meta["label"] = np.where(np.arange(60) < 20, -1, 5)
+    np.savez(tmp_path / "train" / "frames_0000.npz", **meta)
+    everything = FrameCache.open(tmp_path / "train", head.neutral_vertices)
+    local = FrameCache.open(tmp_path / "train", head.neutral_vertices, "local")
+    assert (len(everything), len(local)) == (60, 40)
+    np.testing.assert_array_equal(
+        local.deformations(np.array([0, 39])), everything.deformations(np.array([20, 59]))
+    )
+    np.testing.assert_array_equal(local.person, everything.person[20:])
+    assert np.linalg.norm(local.stages[3]) == pytest.approx(np.linalg.norm(preset("surprise")), rel=1e-5)
 
 
 @pytest.fixture(scope="module")
