@@ -85,7 +85,7 @@ def evaluate_expressions(
 def evaluate_motion(
     checkpoint: Checkpoint = CHECKPOINT,
     take: Annotated[Path, typer.Option(help="A real capture: the CSV of a Live Link Face take.")] = TAKE,
-    people: Annotated[int, typer.Option(help="New people, each of whom shows two expressions.")] = 4,
+    people: Annotated[int, typer.Option(help="New people, each of whom shows two expressions.")] = 2,
     device: Device = "auto",
     json_path: Json = None,
 ) -> None:

@@ -41,7 +41,7 @@ class Table:
 
     people: int = 12
     labels: Sequence[str] = LABELS
-    people_per_label: int = 3  # taken in turn
+    people_per_label: int = 2  # taken in turn
     animations: int = 4  # of each person and label, by methods that have a choice
     reference_people: int = 48  # further test people, whose true performances FID compares with
     seed: int = 0

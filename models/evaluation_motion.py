@@ -37,7 +37,7 @@ RIDGE = 1e-3
 class MotionPlan:
     """How much is animated: so many new people, each a clip of two expressions as an artist would ask."""
 
-    people: int = 4
+    people: int = 2
     seconds: float = 5.5
     frame_rate: float = 60.0
     seed: int = 0
