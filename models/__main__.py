@@ -168,6 +168,7 @@ def evaluate_animate_me(
     corpus_folder: Corpus = CACHE,
     people: Annotated[int, typer.Option(help="Test people.")] = 12,
     people_per_label: Annotated[int, typer.Option(help="Of them, how many perform each label.")] = 2,
+    label: Annotated[list[str] | None, typer.Option(help="Labels to show; all of them by default.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     late_starts: Annotated[
         bool, typer.Option("--late-starts", help="Compare ways to hand over instead.")
@@ -177,18 +178,24 @@ def evaluate_animate_me(
     """Compare AnimateMe with everything it has to beat, on people it has never seen, in one run."""
     from .evaluation import Plan
     from .evaluation import evaluate_animate_me as run
+    from .expression import LABELS
     from .late_start import compare_late_starts
 
+    labels = LABELS if label is None else tuple(label)
+    if unknown := [name for name in labels if name not in LABELS]:
+        raise InputError(f"There is no label called {unknown[0]}; choose among {', '.join(LABELS)}.")
     truth = truth_of(checkpoint, ict, corpus_folder)
     with progress_bar("request") as show:
         if late_starts:
-            result = compare_late_starts(checkpoint, truth, people=people, device=device, on_request=show)
+            result = compare_late_starts(
+                checkpoint, truth, people=people, labels=labels, device=device, on_request=show
+            )
         else:
             result = run(
                 checkpoint,
                 truth,
                 corpus_folder,
-                Plan(people, people_per_label=people_per_label),
+                Plan(people, labels, people_per_label),
                 device=device,
                 on_request=show,
             )

@@ -33,7 +33,7 @@ from .head import Head
 from .optimisation import Phase
 from .topology import mesh_hierarchy
 from .training import TrainingConfig, train_animate_me
-from .validated_training import Budget
+from .validated_training import VALIDATIONS, Budget
 
 SETTINGS = "settings.json"
 FITTED_PEOPLE = 60
@@ -55,7 +55,8 @@ class ExpressionTraining:
     classifier: Budget = field(default_factory=lambda: Budget(3))
     lstm_mesh: Budget = field(default_factory=lambda: Budget(10))
     sparse_to_dense: Budget = field(default_factory=lambda: Budget(6))
-    landmark_gan: Budget = field(default_factory=lambda: Budget(5))
+    # a GAN gets worse before it gets better
+    landmark_gan: Budget = field(default_factory=lambda: Budget(5, patience=VALIDATIONS))
     local: Phase = field(default_factory=lambda: Phase(8, batch=1024))
     local_joint: Phase = field(default_factory=lambda: Phase(0))
     local_network: DenoiserConfig = field(

@@ -14,8 +14,6 @@ from torch.optim import Optimizer
 
 VALIDATIONS = 40
 """How often a budget is long enough to validate."""
-PATIENCE = 12
-"""So many validations without improvement end the training."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +22,7 @@ class Budget:
 
     minutes: float
     steps: int = 10**9
+    patience: int = 12  # so many validations without improvement end the training
 
 
 def fit_validated(
@@ -36,7 +35,7 @@ def fit_validated(
     started = time.monotonic()
     best, best_state, waited, due = math.inf, copy.deepcopy(network.state_dict()), 0, 1
     steps, share = 0, 0.0
-    while share < 1 and waited < PATIENCE:
+    while share < 1 and waited < budget.patience:
         step(share)
         steps += 1
         share = max((time.monotonic() - started) / (60 * budget.minutes), steps / budget.steps)
@@ -55,7 +54,7 @@ def fit_validated(
         "minutes_allowed": budget.minutes,
         "steps": steps,
         "validation": round(best, 5),
-        "ended": "validation stopped improving" if waited >= PATIENCE else "the budget was spent",
+        "ended": "validation stopped improving" if waited >= budget.patience else "the budget was spent",
     }
 
 
