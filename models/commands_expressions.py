@@ -103,7 +103,7 @@ def evaluate_noise_scale(
     ict: Ict = DEFAULT_ICT,
     corpus_folder: Corpus = CACHE,
     people: Annotated[int, typer.Option(help="Validation people, who take turns at the labels.")] = 18,
-    seeds: Annotated[int, typer.Option(help="Animations of each.")] = 6,
+    seeds: Annotated[int, typer.Option(help="Animations of each.")] = 3,
     device: Device = "auto",
     json_path: Json = None,
 ) -> None:
