@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .command_line import CACHE, CHECKPOINT, Seed, progress_bar
+from .command_line import CACHE, CHECKPOINT, Json, Seed, progress_bar, report
 
 SKIN_CACHE = Path("cache/skin")
 
@@ -15,6 +15,7 @@ SKIN_CACHE = Path("cache/skin")
 def attach(corpus: typer.Typer) -> None:
     """Add the command to ``python -m models corpus``."""
     corpus.command("skin")(corpus_skin)
+    corpus.command("check-skin")(corpus_check_skin)
     corpus.command("captured-skin")(corpus_captured_skin)
 
 
@@ -36,6 +37,23 @@ def corpus_skin(
     with progress_bar("person") as show:
         for done, total in build_skin(out, corpus_folder, Head.load(head), splits, frames, size, seed):
             show(done, total)
+
+
+def corpus_check_skin(
+    head: Annotated[Path, typer.Option(help="Folder of the Dimple head.")] = CHECKPOINT / "head",
+    people: Annotated[int, typer.Option(help="People to measure.")] = 6,
+    size: Annotated[int, typer.Option(help="Texels along a side of the face window.")] = 256,
+    pictures: Annotated[Path | None, typer.Option(help="Draw sheets of skin into this folder.")] = None,
+    json_path: Json = None,
+) -> None:
+    """Measure authored skin: colour, speed, and how the maps follow the stretch of the mesh."""
+    from .corpus.skin_checks import check_skin, draw_skin_sheets
+    from .head import Head
+
+    ours = Head.load(head)
+    report(check_skin(ours, people, size), json_path)
+    if pictures is not None:
+        draw_skin_sheets(ours, pictures)
 
 
 def corpus_captured_skin(

@@ -57,7 +57,7 @@ REFRACTIVE_INDEX = 1.4
 
 def skin_colour(melanin: NDArray[np.floating], blood: NDArray[np.floating]) -> Floats:
     """(..., 3) linear sRGB albedo of skin with volume fractions of melanosomes and of blood (...)."""
-    return _table()[_row(melanin, MELANIN_RANGE), _row(blood, BLOOD_RANGE)]
+    return pigment_colours()[_row(melanin, MELANIN_RANGE), _row(blood, BLOOD_RANGE)]
 
 
 def reflectance(melanin: NDArray[np.floating], blood: NDArray[np.floating]) -> Doubles:
@@ -100,7 +100,7 @@ def _row(fraction: NDArray[np.floating], span: tuple[float, float]) -> NDArray[n
 
 
 @cache
-def _table() -> Floats:
+def pigment_colours() -> Floats:
     """(TABLE, TABLE, 3) linear sRGB over log melanin and log blood."""
     melanin, blood = (np.geomspace(*span, TABLE) for span in (MELANIN_RANGE, BLOOD_RANGE))
     spectra = reflectance(melanin[:, None], blood[None, :])
@@ -134,7 +134,7 @@ def _daylight() -> Doubles:
 def pigments(colour: NDArray[np.floating]) -> tuple[float, float]:
     """Fractions of melanosomes and blood whose colour is nearest to a linear sRGB one (3,)."""
     target = encoded(np.asarray(colour, np.float32))
-    distance = np.square(encoded(_table()) - target).sum(axis=2)
+    distance = np.square(encoded(pigment_colours()) - target).sum(axis=2)
     row, column = np.unravel_index(int(distance.argmin()), distance.shape)
     melanin, blood = (np.geomspace(*span, TABLE) for span in (MELANIN_RANGE, BLOOD_RANGE))
     return float(melanin[row]), float(blood[column])

@@ -1,6 +1,7 @@
 """Authored skin: its colours, its tension, its creases, and that all four maps follow the mesh."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from models.authored.skin_regions import SkinAtlas
 from models.authored.skin_tension import RestSurface, TexelTriangles
 from models.authored.skin_traits import draw_skin
 from models.command_line import CHECKPOINT
+from models.corpus.skin_checks import check_skin, draw_skin_sheets
 from models.head import Head
 from models.uv_maps import FACE_WINDOW, TILE, UVLayout, crop
 
@@ -183,3 +185,12 @@ def test_fine_relief_waits_for_texels_that_can_show_it(head: Head, atlas: SkinAt
     assert atlas.detail(12.0) == 1.0
     fine = SkinAtlas.of(head, UVLayout.of_head(head, 512, FACE_WINDOW))
     assert fine.detail(1.5) > 0.5
+
+
+def test_the_figures_and_sheets(head: Head, tmp_path: Path):
+    found = check_skin(head, people=1, size=64)
+    assert 0.5 < found["crease_compression_pearson"] <= 1.0
+    assert found["crease_axis_error_degrees"] < 30.0
+    assert found["position_map_error_mm"]["512"]["mean"] <= 0.002
+    draw_skin_sheets(head, tmp_path, people=2, size=32)
+    assert {path.name for path in tmp_path.iterdir()} == {"people.png", "expressions.png"}
