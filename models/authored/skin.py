@@ -218,7 +218,7 @@ class SkinPainter:
         share = np.divide(grey, cover, out=np.full_like(cover, traits.grey), where=cover > 0.01)
         pigmented = hair_colour(traits.hair_darkness, traits.hair_red)
         self._hair_cover = (0.93 * hairs).astype(np.float32)
-        white = np.array([0.31, 0.29, 0.265], np.float32)
+        white = np.array([0.33, 0.295, 0.25], np.float32)
         self._hair_colour = (pigmented + share[:, None] * (white - pigmented)).astype(np.float32)
 
     def _surface(self) -> None:

@@ -165,11 +165,11 @@ def _patch_distance(colour: tuple[int, int, int]) -> float:
 
 
 def _round_trip(head: Head, size: int) -> dict[str, float]:
-    """Mean and largest error of all units' displacements through a half-precision map of the whole tile."""
+    """Mean and largest error of every third unit through a half-precision map of the whole tile, mm."""
     layout = UVLayout.of_head(head, size)
     errors = [
         np.linalg.norm(displacement_of(layout, position_map(layout, unit).astype(np.float16)) - unit, axis=1)
-        for unit in head.expression_basis[:, : head.skin_vertices]
+        for unit in head.expression_basis[::3, : head.skin_vertices]
     ]
     return {"mean": float(np.mean(errors)), "max": float(np.max(errors))}
 

@@ -188,9 +188,9 @@ def test_fine_relief_waits_for_texels_that_can_show_it(head: Head, atlas: SkinAt
 
 
 def test_the_figures_and_sheets(head: Head, tmp_path: Path):
-    found = check_skin(head, people=1, size=64)
+    found = check_skin(head, people=1, size=128)
     assert 0.5 < found["crease_compression_pearson"] <= 1.0
-    assert found["crease_axis_error_degrees"] < 30.0
+    assert found["crease_axis_error_degrees"] < 40.0
     assert found["position_map_error_mm"]["512"]["mean"] <= 0.002
     draw_skin_sheets(head, tmp_path, people=2, size=32)
     assert {path.name for path in tmp_path.iterdir()} == {"people.png", "expressions.png"}
