@@ -66,9 +66,9 @@ def corpus_captured_skin(
     seed: Seed = 0,
 ) -> None:
     """Bring captured skin onto the Dimple head; what the data lack is authored, and the cache says so."""
+    from .authored.skin_regions import SkinAtlas
     from .corpus.ffhq_uv import read_ffhq_uv
     from .corpus.j_reflectance import read_j_reflectance
-    from .corpus.skin_regions import SkinAtlas
     from .corpus.skin_subjects import write_subjects
     from .corpus.textured_sequences import read_textured_sequences
     from .corpus.topology_map import TopologyMap, UVMesh

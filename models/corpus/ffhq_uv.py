@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..authored.skin_regions import SkinAtlas
 from ..errors import InputError
 from ..expression import UNIT_NAMES
 from ..head import Head
@@ -21,7 +22,6 @@ from .frames import random_mixture
 from .sequence_files import read_mesh
 from .sequences import split_subjects
 from .skin_extension import MeasuredSkin
-from .skin_regions import SkinAtlas
 from .skin_subjects import Subject
 from .topology_map import TopologyMap, read_picture
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from ..authored.skin import BrdfMaps
+from ..authored.skin_regions import SkinAtlas
+from ..authored.skin_tension import RestSurface
 from ..errors import InputError
-from .skin import BrdfMaps
-from .skin_regions import SkinAtlas
 from .skin_subjects import Subject, height_of, stage_named
-from .skin_tension import RestSurface
 from .topology_map import TopologyMap, read_picture
 
 SPLITS = {"train": "train.json", "test": "test.json"}

@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..authored.skin import BrdfMaps, SkinPainter
+from ..authored.skin_chromophores import encoded, pigment_colours
+from ..authored.skin_regions import SkinAtlas
+from ..authored.skin_traits import draw_skin
 from ..expression import expression_stage
 from ..head import Head
 from ..uv_maps import FACE_WINDOW, UVLayout, displacement_of, position_map
 from .people import SPLIT_SEEDS
 from .shading import contact_sheet
-from .skin import BrdfMaps, SkinPainter
-from .skin_chromophores import encoded, pigment_colours
-from .skin_regions import SkinAtlas
-from .skin_traits import draw_skin
 
 Floats = NDArray[np.float32]
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .skin import BrdfMaps, SkinPainter
-from .skin_chromophores import encoded, linear, pigments
-from .skin_regions import SkinAtlas
-from .skin_traits import SkinTraits, draw_skin
+from ..authored.skin import BrdfMaps, SkinPainter
+from ..authored.skin_chromophores import encoded, linear, pigments
+from ..authored.skin_regions import SkinAtlas
+from ..authored.skin_traits import SkinTraits, draw_skin
 
 Floats = NDArray[np.float32]
 

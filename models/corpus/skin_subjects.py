@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..alignment import similarity_to
+from ..authored.skin import BrdfMaps
+from ..authored.skin_tension import RestSurface
 from ..errors import InputError
 from ..expression import UNIT_NAMES, parse_expression
 from ..head import Head
-from .skin import BrdfMaps
 from .skin_build import records
 from .skin_cache import count_people, write_people, write_settings, write_shard
-from .skin_tension import RestSurface
 from .topology_map import TopologyMap
 
 Floats = NDArray[np.float32]

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ..authored.skin import BrdfMaps
+from ..authored.skin_regions import SkinAtlas
 from ..errors import InputError
 from .performance import extremeness, local_intensity
 from .sequence_files import RawSequence, SequenceFiles, find_sequences, read_sequence
 from .sequences import split_subjects
-from .skin import BrdfMaps
 from .skin_extension import MeasuredSkin
-from .skin_regions import SkinAtlas
 from .skin_subjects import Subject, stage_named
 from .topology_map import TopologyMap, read_picture
 

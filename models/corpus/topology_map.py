@@ -16,13 +16,13 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from ..authored.skin import nearest_texels
 from ..binding import bind
 from ..binding_correspondence import nearest_on
 from ..binding_surface import vertex_normals
 from ..errors import InputError
 from ..head import Head
 from ..uv_maps import UVLayout, sample
-from .skin import nearest_texels
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
