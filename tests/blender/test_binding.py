@@ -398,3 +398,67 @@ def test_everything_the_artist_can_set_is_explained(dimple):
         for item in group.bl_rna.properties:
             known = item.identifier in ("rna_type", "name", "landmarks", "companions")
             assert item.description or known, item.identifier
+
+
+# ------------------------------------------------------------------------------- what artists' meshes have
+
+
+def subdivided(head):
+    head.modifiers.new("Subdivision", "SUBSURF").levels = 2
+
+
+def rigged(head):
+    armature = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
+    bpy.context.collection.objects.link(armature)
+    head.modifiers.new("Armature", "ARMATURE").object = armature
+
+
+def with_keys(head):
+    head.shape_key_add(name="Rest")
+    mine = head.shape_key_add(name="mine", from_mix=False)
+    mine.value = 1.0
+    mine.points[3].co.z += 1.0
+
+
+def turned_and_moved(head):
+    head.matrix_world = (
+        Matrix.Translation((3, -2, 1)) @ Matrix.Rotation(1.0, 4, (1, 2, 3)) @ Matrix.Scale(7, 4)
+    )
+
+
+def with_ngons(head):
+    vertices = [tuple(v.co) for v in head.data.vertices]
+    polygons = [list(p.vertices) for p in head.data.polygons]
+    joined = [0, 1, 2, 8, 7, 6]  # the first three of the patch's faces, as one
+    head.data.clear_geometry()
+    head.data.from_pydata(vertices, [], [joined, *polygons[3:]])
+
+
+@pytest.mark.parametrize("kind", [subdivided, rigged, with_keys, turned_and_moved, with_ngons])
+def test_what_artists_meshes_have_is_read_right_and_left_alone(dimple, stranger, kind, monkeypatch):
+    from dimple_under_test.addon import session as session_module
+
+    rest = np.array([tuple(v.co) for v in stranger.data.vertices], np.float32)
+    kind(stranger)
+    bpy.context.view_layer.update()
+    before = looks(stranger)
+    sent = {}
+    submit = session_module.Session.submit
+
+    def watched(session, worker, request, arrays=None, target=None):
+        sent.update(arrays)
+        return submit(session, worker, request, arrays, target)
+
+    monkeypatch.setattr(session_module.Session, "submit", watched)
+    assert bind() == {"FINISHED"}
+    np.testing.assert_array_equal(sent["neutral_vertices"], rest)
+    area = np.cross(*(rest[sent["triangles"][:, i]] - rest[sent["triangles"][:, 0]] for i in (1, 2)))
+    assert len(sent["triangles"]) == 50
+    assert np.linalg.norm(area, axis=1).min() > 0
+    after = looks(stranger)
+    assert after[:5] == before[:5]
+    assert after[6:] == before[6:]
+    assert bpy.ops.dimple.generate() == {"FINISHED"}
+    if kind is with_keys:
+        assert stranger.data.shape_keys.reference_key.name == "Rest"
+        assert stranger.data.shape_keys.key_blocks["mine"].points[3].co.z == pytest.approx(rest[3, 2] + 1)
