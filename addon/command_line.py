@@ -191,6 +191,8 @@ def _open_head(headless: Headless, options: argparse.Namespace) -> bpy.types.Obj
         head = importers.read_head(Path(options.head), options.object)
         binding_command.prepare(head, options)
         return head
+    if options.landmarks is not None or options.companion:
+        raise InputError("A new person is known and alone: leave --landmarks and --companion out.")
     seed = options.head.removeprefix(NEW_PERSON)
     if not seed.isdecimal() or int(seed) > LARGEST_SEED:
         raise InputError(f"“{options.head}” is no seed of a new person: write for example {NEW_PERSON}3.")

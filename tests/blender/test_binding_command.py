@@ -162,6 +162,14 @@ def test_what_cannot_be_done_is_one_sentence(run, file, tmp_path, options, said)
     assert not list(tmp_path.glob("binding*"))
 
 
+def test_a_new_person_needs_neither(run, tmp_path, empty_file):
+    out = tmp_path / "binding.npz"
+    assert run("bind", "dimple:3", "--out", out).returncode == 0
+    result = run("bind", "dimple:3", "--companion", "Eye", "--out", tmp_path / "other.npz")
+    assert result.returncode == 2
+    assert "leave --landmarks and --companion out" in error_sentence(result)
+
+
 def test_a_cube_is_refused(run, tmp_path, empty_file):
     bpy.ops.mesh.primitive_cube_add()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "cube.blend"))
