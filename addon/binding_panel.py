@@ -19,14 +19,15 @@ class DIMPLE_UL_companions(bpy.types.UIList):
     """The objects that follow the head."""
 
     def draw_item(self, context, layout, _data, companion, _icon, _active_data, _active_property) -> None:
-        """The object, and what was found that it does."""
+        """The object, and what the artist says that it is, or was found that it does."""
+        target = companion.target
         row = layout.row(align=True)
-        row.prop(companion, "target", text="", emboss=False, icon="MESH_DATA")
+        row.label(text=target.name if target is not None else "Gone from the file", icon="MESH_DATA")
         record = session.bindings.get(companion.id_data.session_uid) or read_binding(companion.id_data)
-        name = companion.target.name if companion.target is not None else ""
-        if companion.part == AUTOMATIC and record is not None and name in record.roles:
-            row.label(text=record.roles[name])
-        row.prop(companion, "part", text="", icon_only=companion.part == AUTOMATIC)
+        if companion.part != AUTOMATIC:
+            row.label(text=companion.bl_rna.properties["part"].enum_items[companion.part].name)
+        elif record is not None and target is not None:
+            row.label(text=record.roles.get(target.name, ""))
 
 
 class DIMPLE_PT_binding(DimplePanel, bpy.types.Panel):
@@ -113,6 +114,8 @@ class DIMPLE_PT_companions(DimplePanel, bpy.types.Panel):
             buttons = row.column(align=True)
             buttons.operator("dimple.add_companions", text="", icon="ADD")
             buttons.operator("dimple.remove_companion", text="", icon="REMOVE")
+            if 0 <= own.active_companion < len(own.companions):
+                layout.prop(own.companions[own.active_companion], "part")
         else:
             draw_text(
                 layout, context, "Objects that move with the face: find them, or select and add them", "INFO"

@@ -35,7 +35,6 @@ def show_fit(
     overlay.display_type = "WIRE"
     overlay.show_in_front = True
     overlay.hide_render = overlay.hide_select = True
-    overlay.color = (0.1, 0.6, 1.0, 1.0)
     for collection in head.users_collection:
         collection.objects.link(overlay)
     return overlay

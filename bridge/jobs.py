@@ -194,7 +194,7 @@ class DimpleJobs:
         binding, head = bound.binding, model.head
         assert binding is not None
         report("write", 0, 1)
-        skin = (head.faces < head.skin_vertices).all(axis=1)
+        outside = head.face_material == list(head.config["material_names"]).index("skin")
         paths = folder.write(
             {
                 "triangle": binding.triangle,
@@ -202,7 +202,7 @@ class DimpleJobs:
                 "confidence": binding.confidence,
                 "rule": binding.rule,
                 "fitted_vertices": binding.fitted_vertices,
-                "fitted_faces": head.faces[skin],
+                "fitted_faces": head.faces[outside],
             }
         )
         return Result(paths, 0, head_facts(head) | bound.facts)

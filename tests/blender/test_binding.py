@@ -391,6 +391,22 @@ def test_the_panel_says_what_is_known(dimple, stranger):
     assert "Select a head" in drawn(None)
 
 
+def test_the_list_says_what_follows_and_how(dimple, stranger):
+    bpy.ops.mesh.primitive_cube_add(size=0.01)
+    eye = bpy.context.active_object
+    eye.name = "Eye"
+    bpy.context.view_layer.objects.active = stranger
+    stranger.dimple.companions.add().target = eye
+    bind()
+    assert "Eye\nleft eye" in drawn(stranger, "companions")
+    stranger.dimple.companions[0].part = "jaw"
+    text = drawn(stranger, "companions")
+    assert "Eye\nLower Teeth, Tongue" in text
+    assert "Part" in text
+    bpy.data.objects.remove(eye)
+    assert "Gone from the file" in drawn(stranger, "companions")
+
+
 def test_everything_the_artist_can_set_is_explained(dimple):
     from dimple_under_test.addon.binding_properties import CLASSES, DimpleBindingSettings
 
