@@ -64,7 +64,9 @@ class DIMPLE_PT_main(DimplePanel, bpy.types.Panel):
         row.active = by_profile
         row.prop(settings, "label")
         if settings.units:
-            draw_text(column, context, "+ " + ", ".join(settings.expressions()[settings.label != "none" :]))
+            added = settings.expressions()[settings.label != "none" :]
+            short = [text.rstrip("0").rstrip(".").replace("=", " ") for text in added]  # jawOpen=0.500
+            draw_text(column, context, "+ " + ", ".join(short))
         column.prop(settings, "intensity", slider=True)
         row = column.row()
         row.active = by_profile

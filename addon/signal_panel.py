@@ -15,9 +15,9 @@ class DIMPLE_UL_moments(bpy.types.UIList):
 
     def draw_item(self, _context, layout, _data, moment, _icon, _active_data, _active_property) -> None:
         """Time, expression, intensity."""
-        when = layout.split(factor=0.2, align=True)
+        when = layout.split(factor=0.28, align=True)
         when.prop(moment, "seconds", text="", emboss=False)
-        what = when.split(factor=0.7, align=True)
+        what = when.split(factor=0.66, align=True)
         what.prop(moment, "expression", text="", emboss=False)
         what.prop(moment, "intensity", text="")
 

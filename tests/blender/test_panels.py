@@ -112,7 +112,7 @@ def test_units_and_the_bake_limit_are_shown(dimple, head, drawn):
     dimple.settings.units.add().name = "jawOpen"
     dimple.settings.bake = "LOW_RANK"
     text = drawn(width=4000)
-    assert "+ jawOpen=1.000" in text
+    assert "+ jawOpen 1" in text
     assert "Error up to (mm)" in text
 
 
@@ -165,3 +165,28 @@ def test_everything_has_a_tooltip(dimple):
 def test_long_sentences_are_wrapped(dimple, drawn):
     dimple.preferences.worker_python = "/nowhere/python"
     assert max(len(line) for line in drawn(width=250).splitlines()) < 45
+
+
+def test_every_source_over_time_shows_what_it_needs(drawn, head):
+    from dimple_under_test.addon.unit_curves import add_curves
+
+    signal = bpy.context.scene.dimple_signal
+    assert "Micro-Motion" in drawn()
+    signal.source = "MOMENTS"
+    bpy.ops.dimple.add_moment()
+    assert "Expression" in drawn()
+    signal.source = "CURVES"
+    assert "to keyframe" in drawn(width=1000)
+    add_curves(head, ["jawOpen"])
+    assert "Intensity" in drawn()
+    signal.source = "PERFORMANCE"
+    assert "To the End" in drawn()
+
+
+def test_the_answer_to_a_description_is_shown_until_it_is_changed(drawn, head):
+    words = bpy.context.scene.dimple_words
+    words.prompt = words.answered = "jawOpen zzyzx"
+    words.answer = "Not understood: zzyzx."
+    assert "Not understood: zzyzx." in drawn()
+    words.prompt = "jawOpen"
+    assert "Not understood" not in drawn()
