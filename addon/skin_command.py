@@ -7,10 +7,11 @@ from pathlib import Path
 
 import bpy
 
-from ..bridge.protocol import AUTHORED, SKIN_SUBJECTS, AppearanceRequest
+from ..bridge.protocol import SKIN_SUBJECTS, AppearanceRequest
 from .image_reader import Texture, read_texture
 from .mesh_reader import HeadError
 from .skin_job import SkinWork, material_texture, skin_job, texture_refusal
+from .skin_properties import skins
 from .skin_reader import skin_slot
 
 RESOLUTIONS = (512, 1024, 2048, 4096)
@@ -35,6 +36,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sets", type=int, default=4, help="of the shape keys, how many get maps")
     parser.add_argument("--texture", type=Path, metavar="FILE", help="the neutral albedo, on the head's UVs")
     parser.add_argument("--skin", type=int, metavar="SEED", help="no texture, but authored skin of this seed")
+    parser.add_argument(
+        "--maps-by",
+        choices=tuple(skins()),
+        default=next(iter(skins())),
+        help="what makes the maps: a model, or “authored” for skin that is painted, not captured",
+    )
     parser.add_argument("--resolution", type=int, choices=RESOLUTIONS, default=1024)
 
 
@@ -55,7 +62,7 @@ def skin_work(head: bpy.types.Object, options: argparse.Namespace, checkpoint: s
         job="",
         folder="",
         checkpoint=checkpoint,
-        skin=AUTHORED,
+        skin=options.maps_by,
         subject=options.subject,
         expressions=tuple(options.expression) if options.subject == "expression" else (),
         intensity=options.intensity,

@@ -45,6 +45,7 @@ class DIMPLE_PT_skin(DimplePanel, bpy.types.Panel):
             draw_text(
                 layout, context, f"Frames {scene.frame_start} to {scene.frame_end} of the scene", "TIME"
             )
+        layout.prop(settings, "skin")
         layout.prop(settings, "resolution")
         layout.prop(settings, "seed")
         row = layout.row(align=True)

@@ -6,7 +6,7 @@ import platform
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.alignment import similarity_to
 from models.animate_me import AnimateMe, choose_device
+from models.appearance import Appearance
 from models.appearance_job import (
     LARGEST_PAINTING,
     SkinJob,
@@ -71,6 +72,7 @@ from .requirements import versions
 from .worker import JobFailedError, Report, Result
 
 Floats = NDArray[np.float32]
+Model = TypeVar("Model", AnimateMe, Appearance)
 HeadJobRequest = BindRequest | AnimateRequest | LibraryRequest | AppearanceRequest
 
 UPSCALER, WORDS = "upscaler", "text"
@@ -83,12 +85,12 @@ COPIES = (
 
 
 @dataclass(frozen=True)
-class WarmModel:
+class WarmModel(Generic[Model]):
     """A loaded checkpoint, and what its files looked like when it was loaded."""
 
     folder: Path
     stamp: tuple[tuple[str, int, int], ...]
-    model: AnimateMe
+    model: Model
 
 
 class DimpleJobs:
@@ -107,7 +109,8 @@ class DimpleJobs:
         except InputError as error:
             raise JobFailedError("setup", str(error), f"torch {torch.__version__}") from error
         self._half = hello.half
-        self._warm: WarmModel | None = None
+        self._warm: WarmModel[AnimateMe] | None = None
+        self._warm_skin: WarmModel[Appearance] | None = None
 
     def ready(self) -> Ready:
         """The answer to `hello`."""
@@ -307,11 +310,16 @@ class DimpleJobs:
         uv, worn = folder.read("uv", columns=2), folder.read("skin_triangles", columns=1)[:, 0]
         layouts = head.layouts(uv.astype(np.float32), worn)
         plan = _plan(request, folder, head)
-        model, painting = self._skin_model(request, head, report)
+        painting: Painting | None = None
+        if request.skin == AUTHORED:
+            painting = _painted(request, head, report)
+            model: SkinModel = AuthoredSkin(painting)
+        else:
+            model = self._generator(request.skin, report)
         upscaler = None
         if needs_upscaler(model, request.resolution):
             upscaler = load_upscaler(SHIPPED_CHECKPOINTS / UPSCALER, self._device, self._half)
-        skin = texture if texture is not None else painting
+        skin = texture if texture is not None else painting or _painted(request, head, report)
         job = SkinJob(model, upscaler, head, layouts, skin, request.seed, request.resolution)
         out = Path(request.out or folder.path / "skin")
         with new_folder(out, bytes_on_disk(request.resolution, 1 + len(plan.subjects))) as unfinished:
@@ -321,17 +329,17 @@ class DimpleJobs:
         paths = {"folder": str(out)} | folder.write({"side": head.side})
         return Result(paths, request.seed, head.bound.facts | {"source": job.source} | plan.facts)
 
-    def _skin_model(
-        self, request: AppearanceRequest, head: SkinHead, report: Report
-    ) -> tuple[SkinModel, Painting]:
-        """What makes the maps, and authored skin."""
-        if request.skin != AUTHORED:
-            raise CheckpointError(f"There is no skin called “{request.skin}”.")
-        report("paint", 0, 1)
-        size = min(request.resolution, LARGEST_PAINTING)
-        painting = Painting.of(head.head, head.bound.neutral_vertices, size, request.skin_seed)
-        report("paint", 1, 1)
-        return AuthoredSkin(painting), painting
+    def _generator(self, checkpoint: str, report: Report) -> Appearance:
+        """The model of a skin checkpoint, loaded when it is not the last one or its files have changed."""
+        folder = _checkpoint_folder(checkpoint)
+        stamp = _stamp(folder)
+        if self._warm_skin is None or (self._warm_skin.folder, self._warm_skin.stamp) != (folder, stamp):
+            report("load", 0, 1)
+            self._warm_skin = None
+            loaded = Appearance.from_checkpoint(folder, self._device, self._half)
+            self._warm_skin = WarmModel(folder, stamp, loaded)
+            report("load", 1, 1)
+        return self._warm_skin.model
 
     def _model(self, checkpoint: str, report: Report) -> AnimateMe:
         """The checkpoint's model, loaded when it is not the last one or its files have changed."""
@@ -414,6 +422,15 @@ def _checkpoint_folder(checkpoint: str) -> Path:
         raise CheckpointError("No checkpoint is chosen: choose its folder in the preferences.")
     shipped = SHIPPED_CHECKPOINTS / checkpoint
     return shipped if shipped.is_dir() else Path(checkpoint)
+
+
+def _painted(request: AppearanceRequest, head: SkinHead, report: Report) -> Painting:
+    """Authored skin for this head."""
+    report("paint", 0, 1)
+    size = min(request.resolution, LARGEST_PAINTING)
+    painting = Painting.of(head.head, head.bound.neutral_vertices, size, request.skin_seed)
+    report("paint", 1, 1)
+    return painting
 
 
 def _plan(request: AppearanceRequest, folder: JobFolder, head: SkinHead) -> Plan:

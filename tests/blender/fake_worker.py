@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from bridge.head_check import check_head  # noqa: E402
+from bridge.new_folder import new_folder  # noqa: E402
 from bridge.protocol import (  # noqa: E402
     SKIN_MAPS,
     AnimateRequest,
@@ -276,8 +277,7 @@ def appearance(request, report):
         time.sleep(0.01)
     given = {path.stem: np.load(path) for path in Path(request.folder).glob("*.npy")}
     vertices = len(given["neutral_vertices"])
-    out = Path(request.out or Path(request.folder) / "skin")
-    out.mkdir(parents=True)
+    target = Path(request.out or Path(request.folder) / "skin")
     sets = [{"label": "neutral", "folder": "neutral", "weights": []}]
     frames = 0
     if request.subject == "expression":
@@ -297,17 +297,18 @@ def appearance(request, report):
     else:
         frames = len(given["deformations"]) // vertices
         sets = [{"label": "frames", "folder": "", "weights": []}]
-    for number, entry in enumerate(sets):
-        (out / entry["folder"]).mkdir(exist_ok=True)
-        for name in SKIN_MAPS:
-            colour = np.array(NEUTRAL_COLOURS[name]) + (number > 0) * np.array(SET_CHANGE[name])
-            for frame in range(1, frames + 1) if frames else [None]:
-                stem = name if frame is None else f"{name}_{frame:04d}"
-                shade = colour if frame is None or name != "albedo" else [50 * frame, 0, 0]
-                write_png(out / entry["folder"] / f"{stem}.png", shade)
-    if "no_result" in request.expressions:
-        (out / "normal.png").unlink()
-    paths = {"folder": str(out)}
+    with new_folder(target, 0) as out:
+        for number, entry in enumerate(sets):
+            (out / entry["folder"]).mkdir(exist_ok=True)
+            for name in SKIN_MAPS:
+                colour = np.array(NEUTRAL_COLOURS[name]) + (number > 0) * np.array(SET_CHANGE[name])
+                for frame in range(1, frames + 1) if frames else [None]:
+                    stem = name if frame is None else f"{name}_{frame:04d}"
+                    shade = colour if frame is None or name != "albedo" else [50 * frame, 0, 0]
+                    write_png(out / entry["folder"] / f"{stem}.png", shade)
+        if "no_result" in request.expressions:
+            (out / "normal.png").unlink()
+    paths = {"folder": str(target)}
     if request.subject == "keys":
         x = given["neutral_vertices"][:, :1]
         paths |= save(request.folder, {"side": (x > np.median(x)).astype(np.float32)})
