@@ -40,6 +40,11 @@ LIGHTS = (
     Light("Dimple Fill", (0.9, 2.4, -0.3), 1.6, 18.0, (0.8, 0.9, 1.0)),
     Light("Dimple Rim", (1.7, -1.7, 0.9), 0.8, 80.0, (0.9, 0.95, 1.0)),
 )
+# A window from the side: it shows what the skin's relief does.
+WINDOW = (
+    Light("Dimple Window", (2.1, 1.0, 0.7), 1.4, 150.0, (0.86, 0.93, 1.0)),
+    Light("Dimple Bounce", (-1.8, 1.2, -0.4), 1.8, 6.0, (1.0, 0.88, 0.76)),
+)
 AMBIENT = (0.06, 0.065, 0.075)  # what the world sheds on the face
 BACKDROP = (0.02, 0.022, 0.026)  # what the camera sees behind it
 
@@ -68,6 +73,7 @@ class Studio:
     collection: bpy.types.Collection
     camera: bpy.types.Object
     tall: float  # height of the head in Blender's units
+    face: Vector  # what the lights look at
 
 
 def build_studio(scene: bpy.types.Scene, head: bpy.types.Object) -> Studio:
@@ -89,11 +95,19 @@ def build_studio(scene: bpy.types.Scene, head: bpy.types.Object) -> Studio:
     scene.camera = camera
 
     face = Vector((middle.x, low.y, middle.z))
-    for light in LIGHTS:
-        collection.objects.link(_area_light(light, face, tall))
     scene.world = _world()
     scene.view_settings.look = "AgX - Medium High Contrast"
-    return Studio(scene, collection, camera, tall)
+    studio = Studio(scene, collection, camera, tall, face)
+    set_lights(studio, LIGHTS)
+    return studio
+
+
+def set_lights(studio: Studio, lights: Sequence[Light]) -> None:
+    """Light the head with these lights and no others of the studio's."""
+    for lamp in [thing for thing in studio.collection.objects if thing.type == "LIGHT"]:
+        bpy.data.lights.remove(lamp.data)
+    for light in lights:
+        studio.collection.objects.link(_area_light(light, studio.face, studio.tall))
 
 
 def add_caption(studio: Studio, body: str, first: int, last: int) -> None:
@@ -127,10 +141,16 @@ def render_still(studio: Studio, path: Path, quality: Quality) -> None:
         bpy.ops.render.render(write_still=True)
 
 
-def render_contact_sheet(studio: Studio, rows: Sequence[Sequence[int]], path: Path, quality: Quality) -> None:
+def render_contact_sheet(
+    studio: Studio,
+    rows: Sequence[Sequence[int]],
+    path: Path,
+    quality: Quality,
+    lights: Sequence[Sequence[Light]] = (),
+) -> None:
     """Render the frames in `rows`, each at `quality`, and put them together as one PNG, rows from the top.
 
-    Raises OSError or RuntimeError.
+    Each row may have `lights` of its own. Raises OSError or RuntimeError.
     """
     columns = max(map(len, rows))
     sheet = np.zeros((len(rows), quality.height, columns, quality.width, 4), np.float32)
@@ -138,6 +158,8 @@ def render_contact_sheet(studio: Studio, rows: Sequence[Sequence[int]], path: Pa
     with tempfile.TemporaryDirectory(prefix="dimple-sheet-") as folder:
         picture = Path(folder) / "tile.png"
         for r, frames in enumerate(reversed(rows)):  # Blender's pictures begin at the bottom
+            if lights:
+                set_lights(studio, lights[len(rows) - 1 - r])
             for c, frame in enumerate(frames):
                 studio.scene.frame_set(frame)
                 render_still(studio, picture, quality)
