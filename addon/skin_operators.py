@@ -16,7 +16,7 @@ from .preferences import checkpoint, checkpoint_folder, worker_settings
 from .properties import target_head
 from .recipe import RecipeError
 from .session import Job, session
-from .skin_job import material_texture, skin_job, texture_refusal
+from .skin_job import material_texture, neutral_image, skin_job, texture_refusal
 from .skin_reader import skin_refusal, skin_slot
 from .skin_record import read_record
 from .skin_writer import SkinPlace, remove_skin, write_skin
@@ -29,8 +29,9 @@ def make_refusal(context: bpy.types.Context) -> str | None:
         return reason
     head, settings = target_head(context), context.scene.dimple_skin
     reason = skin_refusal(head)
-    if reason is None and settings.source == "TEXTURE":
-        reason = texture_refusal(head, skin_slot(head, settings.material))
+    slot = skin_slot(head, settings.material)
+    if reason is None and settings.source == "TEXTURE" and neutral_image(head, slot) is not None:
+        reason = texture_refusal(head, slot)
     if reason is None and settings.subject == "frames" and not bpy.data.filepath:
         reason = "Save the .blend file first: the image sequences lie beside it"
     if reason is None and settings.subject == "expression" and not settings.words.strip():
@@ -96,9 +97,11 @@ class DIMPLE_OT_generate_skin(SkinOperator, bpy.types.Operator):
     def submit(self, context: bpy.types.Context) -> Job:
         """Ask for what the panel says."""
         settings = context.scene.dimple_skin
-        slot = skin_slot(target_head(context), settings.material)
+        head = target_head(context)
+        slot = skin_slot(head, settings.material)
+        from_material = settings.source == "TEXTURE" and neutral_image(head, slot) is not None
         request = settings.request(checkpoint(context), context.scene.dimple.expressions())
-        return self.start(context, request, slot, settings.source == "TEXTURE")
+        return self.start(context, request, slot, from_material)
 
 
 class DIMPLE_OT_generate_skin_again(SkinOperator, bpy.types.Operator):

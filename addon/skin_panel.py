@@ -30,10 +30,8 @@ class DIMPLE_PT_skin(DimplePanel, bpy.types.Panel):
         usable = refusal(head) is None
         layout.prop(settings, "source")
         layout.prop(settings, "material", placeholder=_material_name(head) if usable else "")
-        if settings.source == "SEED":
+        if settings.source == "SEED" or not usable or not _draw_texture(layout, context, head):
             layout.prop(settings, "skin_seed")
-        elif usable:
-            _draw_texture(layout, context, head)
         layout.prop(settings, "subject")
         if settings.subject == "expression":
             layout.prop(settings, "words", placeholder=", ".join(context.scene.dimple.expressions()))
@@ -65,15 +63,18 @@ def _material_name(head: bpy.types.Object) -> str:
     return material.name if material is not None else "A New Material"
 
 
-def _draw_texture(layout: bpy.types.UILayout, context: bpy.types.Context, head: bpy.types.Object) -> None:
-    """The neutral texture that was found, or why there is none."""
+def _draw_texture(layout: bpy.types.UILayout, context: bpy.types.Context, head: bpy.types.Object) -> bool:
+    """The neutral texture that was found, or what is wrong with it; False where there is none."""
     slot = skin_slot(head, context.scene.dimple_skin.material)
+    if neutral_image(head, slot) is None:
+        draw_text(layout, context, "No image behind its Base Color: authored skin instead", "INFO")
+        return False
     reason = skin_refusal(head) or texture_refusal(head, slot)
     if reason is not None:
         draw_text(layout, context, reason, "ERROR")
-        return
-    image = neutral_image(head, slot)
-    draw_text(layout, context, f"“{image.name}”", "IMAGE_DATA")
+    else:
+        draw_text(layout, context, f"“{neutral_image(head, slot).name}”", "IMAGE_DATA")
+    return True
 
 
 def _draw_record(layout: bpy.types.UILayout, context: bpy.types.Context, head: bpy.types.Object) -> None:

@@ -37,7 +37,11 @@ class DimpleSkinSettings(bpy.types.PropertyGroup):
         name="Neutral",
         description="What the skin looks like at rest",
         items=[
-            ("TEXTURE", "From the Material", "The image behind the material's base colour"),
+            (
+                "TEXTURE",
+                "From the Material",
+                "The image behind its Base Color; authored skin without one",
+            ),
             ("SEED", "Authored Skin", "Make me a skin: painted by Dimple from a seed"),
         ],
         default="TEXTURE",

@@ -27,7 +27,7 @@ Ints = NDArray[np.int32]
 
 SMOOTHNESS = 1e-2
 """Weight of the umbrella operator where an artist's motion is read at the Dimple head's vertices."""
-TORN = 8.0
+TORN = 30.0
 """Times the usual length in the UVs from which an edge is taken to cross a seam of the model's."""
 
 

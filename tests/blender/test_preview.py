@@ -94,3 +94,15 @@ def test_taking_the_studio_down_is_deleting_one_collection(empty_file):
     for thing in list(studio.objects):
         bpy.data.objects.remove(thing)
     assert list(bpy.context.scene.objects) == [head]
+
+
+def test_rows_of_a_sheet_may_have_lights_of_their_own(empty_file, tmp_path):
+    studio = preview.build_studio(bpy.context.scene, ball(0.12))
+    lights = (preview.LIGHTS, preview.WINDOW)
+    preview.render_contact_sheet(studio, [[1], [1]], tmp_path / "sheet.png", TINY, lights)
+    sheet = pixels(tmp_path / "sheet.png")
+    top, bottom = sheet[40:], sheet[:40]
+    left, right = slice(9, 14), slice(18, 23)
+    assert top[15:25, left].mean() > 1.03 * top[15:25, right].mean()  # the key is on the left
+    assert bottom[15:25, right].mean() > 1.03 * bottom[15:25, left].mean()  # the window on the right
+    assert len([thing for thing in studio.collection.objects if thing.type == "LIGHT"]) == 3

@@ -121,11 +121,19 @@ def test_the_texture_is_found_behind_other_nodes_and_the_nearest_wins(painted): 
     assert base_colour_image(None) is None
 
 
-def test_without_a_texture_the_button_says_what_to_do(head):
-    bpy.context.scene.dimple_skin.source = "TEXTURE"
-    assert not bpy.ops.dimple.generate_skin.poll()
-    bpy.context.scene.dimple_skin.source = "SEED"
-    assert bpy.ops.dimple.generate_skin.poll()
+def test_without_a_texture_the_skin_is_authored(head, tmp_path):
+    assert generate() == {"FINISHED"}
+    record = read_record(head)
+    assert not record.from_material
+    bpy.ops.dimple.remove_skin()
+    nodes = head.material_slots[0].material.node_tree.nodes
+    texture = nodes.new("ShaderNodeTexImage")
+    texture.image = on_disk(tmp_path)
+    entry = principled(head.material_slots[0].material).inputs["Base Color"]
+    head.material_slots[0].material.node_tree.links.new(texture.outputs["Color"], entry)
+    (tmp_path / "skin é.png").unlink()
+    bpy.context.scene.dimple_skin.material = head.material_slots[0].material
+    assert not bpy.ops.dimple.generate_skin.poll(), "its file is missing"
 
 
 # ------------------------------------------------------------------------------------------ UVs
