@@ -36,6 +36,8 @@ NOISE = 0.004
 """Largest standard deviation, in a map's units."""
 KNOWN_SHARE = 0.5
 """Of crops for which each of the neutral's maps is given in high resolution."""
+CHANGE_WEIGHT = 3.0
+"""Of the loss of what changes, beside that of the neutral."""
 ACTIVE_SHARE = 0.75
 """Of crops that lie where the skin changes, each place as often as it changes strongly."""
 
@@ -125,7 +127,10 @@ class Objective:
         self.random.manual_seed(int(mixed[0]))
 
     def __call__(self, network: nn.Module) -> Tensor:
-        """Mean absolute error of a batch, of the neutral and of the expression that is built on it."""
+        """Mean absolute error of a batch: of the neutral, and of what changes from it to the expression.
+
+        The change has a loss of its own, because pores that nobody can know would drown it in another.
+        """
         high = [maps.to(self.device) for maps in self.crops.draw(self.batch, self.random)]
         neutral, expression = degraded(high, self.random)
         known = torch.rand((self.batch, len(CHANNELS)), generator=self.random) < KNOWN_SHARE
@@ -136,7 +141,8 @@ class Objective:
                 given = known[:, number].to(self.device)
                 guide[given, channels] = high[0][given, channels]
             own_expression = network(expression, neutral, guide)
-        return functional.l1_loss(own_neutral, high[0]) + functional.l1_loss(own_expression, high[1])
+        change = functional.l1_loss(own_expression - guide, high[1] - high[0])
+        return functional.l1_loss(own_neutral, high[0]) + CHANGE_WEIGHT * change
 
 
 def train_upscaler(config: UpscalerTraining, *, dry_run: bool = False) -> dict[str, Any]:
