@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .alignment import similarity_to
+from .animate_me_texture import AnimateMeTexture
 from .appearance import Appearance, AppearanceResult
 from .appearance_checkpoint import INDEX_NAME
 from .brdf_maps import BrdfMaps
@@ -43,8 +44,9 @@ class Answer:
 
     neutral: Tensor  # (8, S, S) the skin at rest that its changes are measured from
     maps: Tensor  # (K, 8, S, S)
-    deformation: Floats  # (K, V, 3)
+    deformation: Floats | None  # (K, V, 3); None where a method knows of maps alone
     seconds: float = 0.0
+    shown: tuple[str, ...] = tuple(CHANNELS)  # the maps that a method knows of
 
 
 Row = Callable[[SkinRequest], Answer]
@@ -97,7 +99,7 @@ def wrinkle_maps(model: LinearFaceModel, head: Head) -> Row:
 
 
 def generated(model: Appearance, *, all_maps: bool = False, seed: int = 0, **options: Any) -> Row:
-    """ExpDiff, or AnimateMe's texture model; options go to ``generate``."""
+    """ExpDiff; options go to ``generate``."""
 
     def row(request: SkinRequest) -> Answer:
         whole = on_tile(request, model.window)
@@ -109,6 +111,22 @@ def generated(model: Appearance, *, all_maps: bool = False, seed: int = 0, **opt
         seconds = time.perf_counter() - started
         maps = stacked(result)
         return Answer(maps[-1], maps[:-1], result.vertices[:-1] - request.neutral, seconds)
+
+    return row
+
+
+def texture_of(model: AnimateMeTexture, *, seed: int = 0, **options: Any) -> Row:
+    """AnimateMe's texture model: the albedo, and nothing else."""
+
+    def row(request: SkinRequest) -> Answer:
+        started = time.perf_counter()
+        albedo = model.animate(
+            on_tile(request, model.window).albedo, request.stages, seed + request.person, **options
+        )
+        seconds = time.perf_counter() - started
+        maps = request.neutral_maps.repeat(len(albedo), 1, 1, 1)
+        maps[:, CHANNELS["albedo"]] = torch.from_numpy(albedo).permute(0, 3, 1, 2)
+        return Answer(request.neutral_maps, maps, None, seconds, ("albedo",))
 
     return row
 
@@ -172,11 +190,12 @@ def all_rows(
         if not (folder / INDEX_NAME).is_file():
             notes[name] = f"left out: there is no checkpoint in {folder}"
             continue
-        model = Appearance.from_checkpoint(folder, device)
+        texture = name == "animate_me_texture"
+        model = (AnimateMeTexture if texture else Appearance).from_checkpoint(folder, device)
         if (model.size, model.window) != (cache.layout.size, cache.layout.window):
             raise InputError(f"{folder} makes maps of another size or place than the skin cache holds.")
-        rows[name] = generated(model)
-        if name == "ours":
+        rows[name] = texture_of(model) if isinstance(model, AnimateMeTexture) else generated(model)
+        if name == "ours" and isinstance(model, Appearance):
             rows[name + ALL_MAPS] = generated(model, all_maps=True)
     return rows, notes
 

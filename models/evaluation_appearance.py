@@ -31,7 +31,7 @@ from .metrics_appearance import (
     wrinkles_kept,
 )
 from .skin_stacks import face_texels
-from .upscale import CHANNELS, unstack
+from .upscale import CHANNELS, STACK, unstack
 
 SHOWN = tuple(name for name in UNIT_NAMES if not name.startswith(("pupil", "eyeLook")))
 """Units that move the skin of a face."""
@@ -67,8 +67,8 @@ class Measurements:
         """Means; of PSNR, that of the pooled error; ``psnr``, ``ssim`` and ``lpips`` over all maps."""
         columns = dict(self.columns)
         for kind in ("psnr", "ssim", "lpips"):
-            pooled = [value for name in CHANNELS for value in columns.get(f"{kind}_{name}", ())]
-            columns |= {kind: pooled} if pooled else {}
+            if all(f"{kind}_{name}" in columns for name in CHANNELS):
+                columns[kind] = [value for name in CHANNELS for value in columns[f"{kind}_{name}"]]
         return {
             name: figure(pooled_psnr(values) if name.startswith("psnr") else _mean(values))
             for name, values in sorted(columns.items())
@@ -116,20 +116,21 @@ class Measure:
         self.mask = face_texels(people.layout, people.head)
 
     def __call__(self, request: SkinRequest, answer: Answer) -> dict[str, float]:
-        """Of the first frame."""
+        """Of the first frame; of what the method knows of."""
         made, true = unstack(answer.maps[0]), unstack(request.maps[0])
         rest, true_rest = unstack(answer.neutral), unstack(request.neutral_maps)
-        deformation = answer.deformation[0]
-        figures = {
-            "facial_vertex_distance_mm": facial_vertex_distance(
-                self.region(deformation), self.region(request.deformation[0])
-            )
-        }
-        for name in CHANNELS:
+        figures = {"seconds": answer.seconds}
+        for name in answer.shown:
             figures[f"psnr_{name}"] = psnr(made[name], true[name], self.mask)
             figures[f"ssim_{name}"] = ssim(made[name], true[name], self.mask)
             if self.lpips is not None:
                 figures[f"lpips_{name}"] = self.lpips.of_maps(made[name], true[name], self.mask)
+        if answer.deformation is None:
+            return figures
+        deformation = answer.deformation[0]
+        figures["facial_vertex_distance_mm"] = facial_vertex_distance(
+            self.region(deformation), self.region(request.deformation[0])
+        )
         figures["change_error"] = self._change_error(answer, request)
         change, true_change = made["normal"] - rest["normal"], true["normal"] - true_rest["normal"]
         width = WRINKLE_WIDTH * self.layout.size
@@ -139,12 +140,12 @@ class Measure:
         figures["agreement"] = agreement(
             change, self._compression(request, deformation), self.mask, round(WINDOW * self.layout.size)
         )
-        figures["seconds"] = answer.seconds
         return figures
 
     def flicker(self, request: SkinRequest, answer: Answer) -> float:
-        """Over all maps, frames (K, H, W, 8)."""
-        own, true = (maps.permute(0, 2, 3, 1).numpy() for maps in (answer.maps, request.maps))
+        """Over all maps that the method knows of."""
+        shown = [layer for name in answer.shown for layer in range(STACK)[CHANNELS[name]]]
+        own, true = (maps[:, shown].permute(0, 2, 3, 1).numpy() for maps in (answer.maps, request.maps))
         return flicker(own, true, self.mask)
 
     def _change_error(self, answer: Answer, request: SkinRequest) -> float:

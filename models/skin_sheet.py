@@ -70,6 +70,7 @@ def draw_sheet(
             continue
         for request in requests:
             answer = row(request)
+            assert answer.deformation is not None  # all rows of the sheet know of the mesh
             pictures.append(lit(people.layout, request.neutral + answer.deformation[0], answer.maps[0]))
     Image.fromarray(contact_sheet(pictures, len(units))).save(path)
 

@@ -87,6 +87,10 @@ def half(request: SkinRequest) -> Answer:
     return Answer(request.neutral_maps, maps, request.deformation)
 
 
+def albedo_alone(request: SkinRequest) -> Answer:
+    return Answer(request.neutral_maps, request.maps, None, shown=("albedo",))
+
+
 def trembling(request: SkinRequest) -> Answer:
     noise = 0.01 * torch.randn(request.maps.shape, generator=torch.Generator().manual_seed(0))
     return Answer(request.neutral_maps, request.maps + noise, request.deformation)
@@ -96,6 +100,7 @@ def test_the_table_knows_what_is_true_still_half_and_trembling(
     people: ToyPeople, units: tuple[str, ...]
 ) -> None:
     rows: dict[str, Row] = {"copy": truth, "still": still, "half": half, "trembling": trembling}
+    rows["albedo_alone"] = albedo_alone
     seen: list[tuple[int, int]] = []
     result = evaluate_exp_diff(
         rows, people, Plan(2, units, 1), on_request=lambda *progress: seen.append(progress)
@@ -118,6 +123,9 @@ def test_the_table_knows_what_is_true_still_half_and_trembling(
     assert table["half"]["psnr"] > table["still"]["psnr"] + 5
     assert table["half"]["ssim"] > table["still"]["ssim"]
     assert table["trembling"]["flicker"] > 3
+    assert table["albedo_alone"]["ssim_albedo"] == pytest.approx(1)
+    assert table["albedo_alone"]["flicker"] == pytest.approx(1)
+    assert not {"ssim", "psnr_normal", "facial_vertex_distance_mm"} & table["albedo_alone"].keys()
     best = best_in_each_column([row for row in result["rows"] if row["name"] != "copy"])
     assert best["change_error"] == "trembling"
     assert best["psnr"] == "trembling"
