@@ -247,6 +247,8 @@ def _draw_head_state(layout: bpy.types.UILayout, context: bpy.types.Context) -> 
     state = session.head_state(head, checkpoint_folder(checkpoint(context)))
     icon = "CHECKMARK" if state.settled else "INFO" if state.usable else "ERROR"
     draw_text(layout, context, state.text, icon)
+    for warning in state.warnings:
+        draw_text(layout, context, warning, "ERROR")
 
 
 def _draw_job(layout: bpy.types.UILayout) -> None:

@@ -387,6 +387,7 @@ def test_the_panel_says_what_is_known(dimple, stranger):
     assert "Bound, 87% sure" in text
     assert "The mouth could not be made out." in text
     assert "Confidence" in text
+    assert "The mouth could not be made out." in drawn(stranger, "main")
     bpy.context.view_layer.objects.active = None
     assert "Select a head" in drawn(None)
 
