@@ -6,11 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models.corpus.skin import SkinPainter
-from models.corpus.skin_chromophores import encoded, pigments, skin_colour
-from models.corpus.skin_regions import SkinAtlas
-from models.corpus.skin_tension import RestSurface
-from models.corpus.skin_traits import draw_skin
 from PIL import Image
 
 from models.authored.skin import SkinPainter
