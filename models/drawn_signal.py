@@ -59,6 +59,8 @@ def draw_signal(
     drawn = [np.float32(drawing.intensity) * part for part in ([] if take is None else [take]) + parts]
     if not drawn:
         raise InputError("Choose at least one expression, for example happiness or jawOpen=0.5.")
+    if drawing.intensity > 1.0:
+        said += ("An intensity above 1 exaggerates: the face goes further than the model has learnt.",)
     signal = weigh_sides(add_signals(drawn), drawing.left, drawing.right)
     # a captured face may do what a drawn one should not
     return signal, said + (remarks(signal) if take is None else ())

@@ -52,8 +52,11 @@ def test_the_halves_of_the_face_are_scaled():
 
 def test_what_is_unusual_is_told():
     _, said = draw_signal(replace(PLAIN, expressions=("jawLeft", "jawRight"), intensity=1.2))
-    assert len(said) == 2
-    assert "jawLeft and jawRight" in said[1]
+    assert len(said) == 3
+    assert "above 1" in said[0]
+    assert "jawLeft and jawRight" in said[2]
+    assert draw_signal(replace(PLAIN, intensity=1.0))[1] == ()
+    assert len(draw_signal(replace(PLAIN, intensity=1.1))[1]) == 1
 
 
 def take_csv(path: Path, seconds: float) -> Path:
