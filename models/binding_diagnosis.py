@@ -39,7 +39,7 @@ def certainty(score: Score, pose_value: float) -> float:
     evidence = (
         (27.0 - score.angle) / 6.0,
         (score.match - 0.5) / 0.25,
-        (1.7 - score.strangeness) / 0.4,
+        (2.4 - score.strangeness) / 0.6,
         (pose_value - 0.70) / 0.12,
     )
     return float(np.clip(min(evidence), 0.0, 1.0))

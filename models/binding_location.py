@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from .alignment import similarity_to
 from .binding_diagnosis import DOUBTFUL, certainty
 from .binding_fit import Fit, Schedule, Score, Target, fit_identity, score
-from .binding_pose import Pose, find_face
+from .binding_pose import Pose
+from .binding_search import find_face
 from .binding_surface import Surface
 from .binding_template import LANDMARKS, Template
 from .errors import InputError

@@ -25,12 +25,14 @@ from scipy.sparse.linalg import splu
 from . import parts
 from .binding_contact import ContactKeeper
 from .binding_pose import Pose
+from .expression import UNIT_INDEX
 from .head import Head
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
+JAW, CLOSE = UNIT_INDEX["jawOpen"], UNIT_INDEX["mouthClose"]
 DECAY = 30.0
 """mm over the surface within which motion that is filled in decays to a third."""
 
@@ -73,13 +75,27 @@ class HeadMotion:
     def __call__(self, deformation: Floats, expression_signal: Floats, keep_contact: bool = True) -> Motion:
         """deformation (K, V or Vs, 3) mm in model space; expression_signal (K, 57)."""
         skin = np.array(deformation[:, : self.head.skin_vertices], np.float32)
-        if keep_contact:
-            self.contact.part(skin)
         signal = np.asarray(expression_signal, np.float32)
+        if keep_contact:
+            skin = self._parted(skin, signal)
         rotation, translation = parts.jaw_motion(self.head, skin)
         eyes = (self._eye("left", signal), self._eye("right", signal))
         moving = skin.any(axis=(1, 2)) | signal.any(axis=1)
         return Motion(skin, eyes, rotation, translation, moving)
+
+    def _parted(self, skin: Floats, signal: Floats) -> Floats:
+        """The deformations (K, Vs, 3) with lips and lids parted.
+
+        What closes a mouth that is not open is a shape made for the open jaw: lips are looked at there.
+        """
+        beyond = signal[:, CLOSE] - signal[:, JAW]
+        opened = np.flatnonzero(beyond > 0)
+        jaw = np.multiply.outer(beyond[opened], self.head.expression_basis[JAW, : skin.shape[1]])
+        skin[opened] += jaw
+        self.contact.part(skin)
+        self.contact.part(jaw)
+        skin[opened] -= jaw
+        return skin
 
     def _eye(self, side: str, signal: Floats) -> Doubles:
         start, end = self.head.parts[f"eye_{side}"]

@@ -75,6 +75,6 @@ def _known(path: Path, settings: dict[str, Any]) -> list[Row]:
         raise InputError(
             f"{path} is no result that could be resumed: delete it, or choose another."
         ) from error
-    if other != settings:
+    if any(other.get(key) != settings[key] for key in ("checkpoint", "units")):
         raise InputError(f"{path} was measured with other settings: delete it, or choose another file.")
     return rows
