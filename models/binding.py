@@ -19,6 +19,7 @@ from .alignment import similarity_to
 from .binding_attachment import attach, attachment_of
 from .binding_companions import classify
 from .binding_diagnosis import diagnose
+from .binding_eyes import Eyes
 from .binding_fit import Fit
 from .binding_location import locate, read_landmarks, sampled
 from .binding_pose import Pose
@@ -80,7 +81,7 @@ class Binding:
         """Deformation (K, V, 3) in the artist's units and axes from one of the fitted head in model space.
 
         deformation (K, Vhead or skin, 3) mm, expression_signal (K, 57). Zero gives zero. ``keep_contact``
-        parts lips and lids that would cross where the rest pose does not.
+        parts lips and lids that would cross where the rest pose does not, and keeps lids outside of the eyes.
         """
         return self.transfer_all(deformation, expression_signal, keep_contact=keep_contact)[""]
 
@@ -89,8 +90,23 @@ class Binding:
     ) -> dict[str, Floats]:
         """``transfer`` for the mesh itself, under the name "", and for every companion under its own."""
         motion = self._motion(deformation, expression_signal, keep_contact)
-        meshes = {"": self.attachment, **self.companions}
-        return {name: mesh.move(self.head.skin_triangles, self.pose, motion) for name, mesh in meshes.items()}
+        meshes = self._meshes
+        moved = {
+            name: mesh.move(self.head.skin_triangles, self.pose, motion) for name, mesh in meshes.items()
+        }
+        if keep_contact:
+            turn = self.pose.rotation
+            rest = {name: mesh.vertices for name, mesh in meshes.items()}
+            self._eyes.clear(moved, rest, [turn @ eye @ turn.T for eye in motion.eyes])
+        return moved
+
+    @property
+    def _meshes(self) -> dict[str, Attachment]:
+        return {"": self.attachment, **self.companions}
+
+    @cached_property
+    def _eyes(self) -> Eyes:
+        return Eyes(self._meshes)
 
     @cached_property
     def _motion(self) -> HeadMotion:

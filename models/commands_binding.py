@@ -39,6 +39,9 @@ def evaluate_binding(
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep the rows that the JSON file has, and measure the others.")
     ] = False,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Draw expressions on the shared heads into this file and stop.")
+    ] = None,
     json_path: Json = None,
 ) -> None:
     """Bind heads of other topologies and measure it against known truth and an artist's own shapes.
@@ -47,7 +50,11 @@ def evaluate_binding(
     """
     from .evaluation_binding import evaluate_binding as run
     from .evaluation_binding_cases import Bench, Plan
+    from .evaluation_binding_sheet import draw_sheet
 
+    if sheet is not None:
+        draw_sheet(Bench(checkpoint, shared), sheet)
+        return
     plan = Plan(posed=posed, people=people, units=units, strangers=strangers)
     settings = {"checkpoint": checkpoint.name, **asdict(plan)}
 
