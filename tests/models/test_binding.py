@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from models import binding_search
 from models.binding import Binding, bind
 from models.binding_location import locate
 from models.binding_surface import read_surface
@@ -37,6 +38,7 @@ class Mannequin:
     names: list[str]
     deltas: np.ndarray
     binding: Binding
+    heard: list[tuple[int, int]]  # what binding it told of its progress
 
     @property
     def skin(self) -> int:
@@ -62,7 +64,9 @@ def mannequin(head: Head) -> Mannequin:
     vertices = np.concatenate([data["neutral"], data["inner_vertices"]])
     faces = np.concatenate([data["faces"], inner]).astype(np.int32)
     names = [str(name) for name in data["names"]]
-    return Mannequin(vertices, faces, names, data["deltas"], bind(head, vertices, faces))
+    heard: list[tuple[int, int]] = []
+    bound = bind(head, vertices, faces, on_step=lambda *step: heard.append(step))
+    return Mannequin(vertices, faces, names, data["deltas"], bound, heard)
 
 
 def test_pose_is_found_in_any_units_and_axes(head: Head, mannequin: Mannequin):
@@ -74,6 +78,26 @@ def test_pose_is_found_in_any_units_and_axes(head: Head, mannequin: Mannequin):
     assert angle < 2
     assert found.pose.scale / (0.003 * upright.scale) == pytest.approx(1, abs=0.03)
     assert found.certainty > 0.8
+
+
+def test_progress_is_told_to_its_end(mannequin: Mannequin):
+    done = [step for step, _ in mannequin.heard]
+    assert done == sorted(done)
+    assert (done[0], done[-1]) == (0, mannequin.heard[0][1])
+    assert len(done) > 20
+
+
+def test_what_the_listener_raises_ends_binding(head: Head, mannequin: Mannequin):
+    heard = []
+
+    def stop(step: int, steps: int) -> None:
+        heard.append(step)
+        if step >= 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bind(head, mannequin.vertices, mannequin.faces, on_step=stop)
+    assert heard == [0, 1, 2]
 
 
 def test_no_deformation_moves_nothing_at_all(head: Head, mannequin: Mannequin):
@@ -187,6 +211,14 @@ def test_crossed_lips_are_parted(head: Head, mannequin: Mannequin):
     assert after > -0.3
 
 
+@pytest.fixture
+def short_search(monkeypatch: pytest.MonkeyPatch):
+    """What fails to be found fails sooner; the whole search does not find it either."""
+    monkeypatch.setattr(binding_search, "PLANES", 1)
+    monkeypatch.setattr(binding_search, "RANDOM_TURNS", 0)
+
+
+@pytest.mark.usefixtures("short_search")
 def test_an_egg_is_refused(head: Head):
     from models.evaluation_binding_meshes import nonsense
 
