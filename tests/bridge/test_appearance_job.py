@@ -117,7 +117,7 @@ def test_the_recipe_makes_the_skin_again_also_from_a_texture(
         ({"resolution": 1000}, "512, 1024, 2048 or 4096"),
         ({"expressions": ("qwxz",)}, "no expression called “qwxz”"),
         ({"expressions": ()}, "no expression"),
-        ({"skin": "nobody"}, "no skin called"),
+        ({"skin": "nobody"}, "no readable skin checkpoint"),
         ({"subject": "keys"}, "missing or damaged"),
     ],
 )
