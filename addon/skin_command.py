@@ -38,9 +38,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skin", type=int, metavar="SEED", help="no texture, but authored skin of this seed")
     parser.add_argument(
         "--maps-by",
-        choices=tuple(skins()),
         default=next(iter(skins())),
-        help="what makes the maps: a model, or “authored” for skin that is painted, not captured",
+        metavar="NAME",
+        help=f"what makes the maps: {', '.join(skins())}, or the folder of a skin checkpoint",
     )
     parser.add_argument("--resolution", type=int, choices=RESOLUTIONS, default=1024)
 

@@ -37,6 +37,7 @@ from models.library import SampledLibrary, sample_library
 from models.library_file import shape_set
 from models.library_sets import chosen
 from models.micro_motion import bring_to_life
+from models.plain_upscale import plain_upscaler
 from models.presets import preset_stage
 from models.saved_presets import SavedPreset, save_preset
 from models.signal import remarks
@@ -318,7 +319,11 @@ class DimpleJobs:
             model = self._generator(request.skin, report)
         upscaler = None
         if needs_upscaler(model, request.resolution):
-            upscaler = load_upscaler(SHIPPED_CHECKPOINTS / UPSCALER, self._device, self._half)
+            folder_of_network = SHIPPED_CHECKPOINTS / UPSCALER
+            if folder_of_network.is_dir():
+                upscaler = load_upscaler(folder_of_network, self._device, self._half)
+            else:
+                upscaler = plain_upscaler(self._device)
         skin = texture if texture is not None else painting or _painted(request, head, report)
         job = SkinJob(model, upscaler, head, layouts, skin, request.seed, request.resolution)
         out = Path(request.out or folder.path / "skin")

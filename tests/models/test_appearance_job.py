@@ -17,6 +17,7 @@ from models.bound_head import bind_head
 from models.errors import InputError
 from models.expression import UNIT_NAMES
 from models.head import Head
+from models.plain_upscale import plain_upscaler
 from models.skin_head import SkinHead
 from models.skin_tile import resampled
 from models.skin_uv import SkinLayouts
@@ -149,6 +150,19 @@ def test_what_cannot_be_is_refused(model: Appearance) -> None:
         skin_head(head).layouts(uv, eyes)
     with pytest.raises(InputError, match="does not fit its vertices"):
         skin_head(head).motions(head.neutral_vertices[1:])
+
+
+def test_without_a_network_the_change_is_interpolated_over_the_texture(
+    model: Appearance, tmp_path: Path
+) -> None:
+    own, albedo = layouts(model.head), texture(256)
+    made = replace(job(model, own, albedo, 256), upscaler=plain_upscaler("cpu"))
+    made.write(shown_as("anger"), tmp_path, lambda *_: None)
+    change = written(tmp_path, "albedo") - albedo
+    assert np.abs(change).max() > 0.015
+    assert np.abs(np.diff(change, axis=0)).mean() < np.abs(np.diff(albedo, axis=0)).mean() / 4
+    with pytest.raises(InputError, match="need an upscaler"):
+        replace(made, upscaler=None).write(shown_as("anger"), tmp_path / "none", lambda *_: None)
 
 
 def test_cancelling_ends_the_work(model: Appearance, tmp_path: Path) -> None:
