@@ -10,7 +10,7 @@ import blender_gui as gui
 import bpy
 
 WORKER_PYTHON = Path(__file__).resolve().parents[2] / ".venv" / "bin" / "python"
-PATIENCE = 400.0  # seconds
+PATIENCE = 900.0  # seconds: on a busy machine painting takes minutes
 
 
 def steps():
