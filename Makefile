@@ -23,7 +23,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 
 .PHONY: demo test check test-blender zip bench gui corpus clean
 
-demo: $(READY)  ## a new person, six emotions: demo/dimple.blend, contact_sheet.png, dimple.mp4
+demo: $(READY)  ## a new person with skin, six emotions: demo/dimple.blend, contact_sheet.png, lookdev_sheet.png, dimple.mp4
 	$(BIN)/python demo/demo.py
 
 test: $(READY) check  ## checks and every test that needs no window
