@@ -22,7 +22,7 @@ from .diffusion import TRAIN_TIMESTEPS, OnStep, make_scheduler, sample_consisten
 from .exp_diff import ALBEDO, Condition, LatentDenoiser
 from .expected_maps import ExpectedLatents
 from .expected_motion import ExpectedMotion
-from .guidance import guided
+from .guidance import NOISE_SCALE, guided
 from .head import Head
 from .prompts import PromptEmbedder
 from .uv_maps import FACE_WINDOW, Window
@@ -76,6 +76,7 @@ class AnimateMeTexture:
         guidance: float = 1.0,
         steps: int = 8,
         scheduler: str = "dpm",
+        noise_scale: float = NOISE_SCALE,
         late_start: int = TRAIN_TIMESTEPS,
         frames_per_chunk: int = 16,
         on_step: OnStep | None = None,
@@ -111,6 +112,7 @@ class AnimateMeTexture:
             self.denoiser.config.shape,
             steps=steps,
             seed=seed,
+            noise_scale=noise_scale,
             late_start=late_start,
             first_frame=count - 1,
             frames_per_chunk=frames_per_chunk,

@@ -34,7 +34,7 @@ from .errors import InputError
 from .exp_diff import ALBEDO, NORMAL, POSITION, Condition, LatentDenoiser, repeat_texture
 from .expected_maps import ExpectedLatents
 from .expected_motion import ExpectedMotion
-from .guidance import guided
+from .guidance import NOISE_SCALE, guided
 from .head import Head
 from .prompts import PromptEmbedder
 from .surface_strain import STRAIN_TEXELS, RestMetric, crease_features
@@ -126,6 +126,7 @@ class Appearance:
         guidance: float = 1.0,
         steps: int = 8,
         scheduler: str = "dpm",
+        noise_scale: float = NOISE_SCALE,
         start: str = "noise",
         frames_per_chunk: int = 8,
         on_step: OnStep | None = None,
@@ -140,6 +141,7 @@ class Appearance:
         deformation (K, V, 3): how the mesh really moves, in its own units, where that is known (AnimateMe's,
             say). Then ``vertices`` is that motion, and the skin is made to follow it.
         guidance: classifier-free guidance; 1 is the conditional model alone.
+        noise_scale: of the initial noise; 0 shows the model's mean, 1 samples with all variety.
         start: "noise", or "neutral" for noised neutral latents (III-C).
 
         Raises InputError for an image that is no square map, for vertices of another mesh, and for prompts
@@ -174,6 +176,7 @@ class Appearance:
             guidance=guidance,
             steps=steps,
             scheduler=scheduler,
+            noise_scale=noise_scale,
             start=start,
             frames_per_chunk=frames_per_chunk,
             on_step=on_step,
@@ -270,6 +273,7 @@ class Appearance:
         guidance: float,
         steps: int,
         scheduler: str,
+        noise_scale: float,
         start: str,
         frames_per_chunk: int,
         on_step: OnStep | None,
@@ -288,6 +292,7 @@ class Appearance:
             self.denoiser.config.shape,
             steps=steps,
             seed=seed,
+            noise_scale=noise_scale,
             begin=STARTS[start],
             initial=initial,
             frames_per_chunk=frames_per_chunk,

@@ -8,6 +8,9 @@ from torch import Tensor
 from .diffusion import Predict
 from .exp_diff import Condition, LatentDenoiser
 
+NOISE_SCALE = 0.0
+"""Of the initial noise, where nothing else is asked for."""
+
 
 def guided(denoiser: LatentDenoiser, known: Condition, guidance: float, *, half: bool = False) -> Predict:
     """The network as `sample_consistent` calls it; 1 is the conditional model alone, and half as much work.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.appearance import Appearance, directional_difference
+from models.appearance import Appearance, AppearanceResult, directional_difference
 from models.brdf_maps import BrdfMaps, from_images, to_images
 from models.errors import CheckpointError, InputError
 from models.expression import UNIT_NAMES
@@ -80,13 +80,25 @@ def test_the_window_is_what_the_model_sees(head: Head, signal: np.ndarray) -> No
 def test_frames_do_not_know_each_other(
     model: Appearance, head: Head, albedo: np.ndarray, signal: np.ndarray
 ) -> None:
-    whole = model.generate(albedo, head.neutral_vertices, signal, 3, steps=2, frames_per_chunk=8)
-    chunked = model.generate(albedo, head.neutral_vertices, signal, 3, steps=2, frames_per_chunk=1)
-    backwards = model.generate(albedo, head.neutral_vertices, signal[::-1].copy(), 3, steps=2)
+    def generate(
+        stages: np.ndarray, seed: int = 3, chunk: int = 8, noise_scale: float = 1.0
+    ) -> AppearanceResult:
+        return model.generate(
+            albedo,
+            head.neutral_vertices,
+            stages,
+            seed,
+            steps=2,
+            frames_per_chunk=chunk,
+            noise_scale=noise_scale,
+        )
+
+    whole, chunked, backwards = generate(signal), generate(signal, chunk=1), generate(signal[::-1].copy())
     assert np.allclose(whole.height, chunked.height, atol=1e-4)
     assert np.allclose(whole.height, backwards.height[::-1], atol=1e-4)
-    other = model.generate(albedo, head.neutral_vertices, signal, 4, steps=2)
-    assert np.abs(whole.height - other.height).max() > 1e-3
+    assert np.abs(whole.height - generate(signal, seed=4).height).max() > 1e-3
+    without = generate(signal, noise_scale=0.0)
+    assert np.array_equal(without.height, generate(signal, seed=4, noise_scale=0.0).height)
 
 
 def test_units_and_axes_come_back(
@@ -96,7 +108,9 @@ def test_units_and_axes_come_back(
     turned = head.neutral_vertices @ turn.T * 0.001 + 0.1
     here = model.generate(albedo, head.neutral_vertices, signal, 0, steps=2)
     there = model.generate(albedo, turned, signal, 0, steps=2)
-    assert np.allclose((there.vertices - 0.1) @ turn * 1000, here.vertices, atol=0.3)
+    motion = np.abs(here.vertices - head.neutral_vertices).max()
+    # an untrained network magnifies the rounding of the alignment
+    assert np.allclose((there.vertices - 0.1) @ turn * 1000, here.vertices, atol=0.03 * motion)
 
 
 def test_known_deformation_is_kept(
