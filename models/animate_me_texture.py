@@ -74,7 +74,7 @@ class AnimateMeTexture:
         seed: int,
         *,
         guidance: float = 1.0,
-        steps: int = 8,
+        steps: int = 1,
         scheduler: str = "dpm",
         noise_scale: float = NOISE_SCALE,
         late_start: int = TRAIN_TIMESTEPS,

@@ -124,7 +124,7 @@ class Appearance:
         shares: Floats | None = None,
         deformation: Floats | None = None,
         guidance: float = 1.0,
-        steps: int = 8,
+        steps: int = 1,
         scheduler: str = "dpm",
         noise_scale: float = NOISE_SCALE,
         start: str = "noise",
@@ -141,7 +141,8 @@ class Appearance:
         deformation (K, V, 3): how the mesh really moves, in its own units, where that is known (AnimateMe's,
             say). Then ``vertices`` is that motion, and the skin is made to follow it.
         guidance: classifier-free guidance; 1 is the conditional model alone.
-        noise_scale: of the initial noise; 0 shows the model's mean, 1 samples with all variety.
+        noise_scale: of the initial noise; 0 shows the model's mean whatever the seed, 1 samples with all
+            variety, which takes some 8 steps.
         start: "noise", or "neutral" for noised neutral latents (III-C).
 
         Raises InputError for an image that is no square map, for vertices of another mesh, and for prompts
