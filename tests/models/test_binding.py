@@ -100,6 +100,16 @@ def test_what_the_listener_raises_ends_binding(head: Head, mannequin: Mannequin)
     assert heard == [0, 1, 2]
 
 
+def test_a_shape_that_closes_an_open_mouth_keeps_its_form(mannequin: Mannequin):
+    head = mannequin.binding.head
+    signal = np.isin(head.config["unit_names"], "mouthClose").astype(np.float32)[None]
+    ours = mannequin.binding.transfer(np.tensordot(signal, head.expression_basis, 1), signal)[0]
+    theirs = mannequin.deltas[mannequin.names.index("mouthClose")]
+    size = np.linalg.norm(theirs, axis=1)
+    a, b = (field[: mannequin.skin][size > 0.05 * size.max()].ravel() for field in (ours, theirs))
+    assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.75
+
+
 def test_no_deformation_moves_nothing_at_all(head: Head, mannequin: Mannequin):
     still = np.zeros((2, head.skin_vertices, 3), np.float32)
     moved = mannequin.binding.transfer(still, np.zeros((2, len(head.expression_q)), np.float32))
