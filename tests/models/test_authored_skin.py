@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.artist_head import ArtistHead, Mesh
 from models.authored_skin import AuthoredSkin, Painting
-from models.bound_head import ArtistHead, BoundHead, Mesh, bind_head
+from models.bound_head import BoundHead, bind_head
 from models.brdf_maps import BrdfMaps
 from models.errors import InputError
 from models.expression import UNIT_NAMES, expression_signal
