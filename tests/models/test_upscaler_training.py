@@ -8,9 +8,16 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from models.authored.skin import SkinPainter
+from models.authored.skin_regions import SkinAtlas
+from models.authored.skin_traits import draw_skin
+from models.command_line import CHECKPOINT, CHECKPOINTS
 from models.corpus.skin_cache import SkinCache
 from models.errors import CheckpointError, InputError
-from models.evaluation_upscaler import Plan, evaluate_upscaler, run_once
+from models.evaluation_upscaler import Plan, evaluate_upscaler, run_once, smaller
+from models.expression import UNIT_NAMES
+from models.ground_truth_appearance import stacked
+from models.head import Head
 from models.skin_stacks import records_by_person, stacks
 from models.training_upscaler import (
     CHANGE_WEIGHT,
@@ -22,6 +29,7 @@ from models.training_upscaler import (
 )
 from models.upscale import CHANNELS, DifferenceUpscaler, UpscalerConfig, bicubic
 from models.upscaler_weights import load_network, load_upscaler, save_network
+from models.uv_maps import FACE_WINDOW, UVLayout
 from tests.models.tiny_skin import FRAMES, SIZE, tiny_skin, unwrapped_head
 
 
@@ -165,3 +173,23 @@ def test_memory_and_time_are_those_of_a_run(folder: Path, trained: dict[str, obj
     found = run_once(folder / "out", 512)
     assert found["peak_mb"] >= found["libraries_mb"] > 50
     assert found["seconds_expression"] > 0
+
+
+def test_the_shipped_upscaler_is_small_and_restores_creases() -> None:
+    """On the skin of somebody it was not trained on, smiling, in a map of half the size and blurred."""
+    shipped = CHECKPOINTS / "upscaler"
+    assert sum(file.stat().st_size for file in shipped.iterdir()) < 5e6
+    assert "authored skin" in json.loads((shipped / "config.json").read_text(encoding="utf-8"))["data"]
+    head = Head.load(CHECKPOINT / "head")
+    atlas = SkinAtlas.of(head, UVLayout.of_head(head, 512, FACE_WINDOW))
+    rest = head.neutral_vertices[: head.skin_vertices]
+    painter = SkinPainter(atlas, rest, draw_skin(3_000_000))
+    smile = [UNIT_NAMES.index(name) for name in ("mouthSmileLeft", "mouthSmileRight")]
+    smiling = rest + head.expression_basis[smile, : len(rest)].sum(axis=0)
+    neutral, expression = (stacked(maps)[None] for maps in (painter.neutral(), painter.frame(smiling)))
+    low_neutral, low = (smaller(maps[0], 2, 0.6)[None] for maps in (neutral, expression))
+    with torch.no_grad():
+        ours = load_network(shipped)(low, low_neutral, neutral)
+    plain = neutral + bicubic(low - low_neutral, 2)
+    errors = [(made - expression)[:, CHANNELS["normal"]].square().mean().item() for made in (ours, plain)]
+    assert errors[0] < 0.9 * errors[1]
