@@ -30,9 +30,9 @@ Floats = NDArray[np.float32]
 LANDMARK_MODES, TANGENT_MODES = 24, 96
 NOISE, WIDTH = 64, 256
 BATCH, CRITIC_STEPS, PENALTY = 64, 3, 10.0
-RECONSTRUCTION = 0.1
+RECONSTRUCTION = 1.0
 """Weight of the L1 distance to a true performance of the label, beside the critic; our choice."""
-RATE = 3e-4
+RATE = 5e-4
 
 
 class LandmarkGan(nn.Module):
