@@ -27,10 +27,10 @@ from .validated_training import Budget, anneal, fit_validated
 
 Floats = NDArray[np.float32]
 
-LANDMARK_MODES, TANGENT_MODES = 24, 96
+LANDMARK_MODES, TANGENT_MODES = 24, 128
 NOISE, WIDTH = 64, 256
 BATCH, CRITIC_STEPS, PENALTY = 64, 3, 10.0
-RECONSTRUCTION = 1.0
+RECONSTRUCTION = 0.3
 """Weight of the L1 distance to a true performance of the label, beside the critic; our choice."""
 RATE = 5e-4
 
@@ -72,10 +72,13 @@ class LandmarkGan(nn.Module):
         self._set("tangent_basis", _directions(tangent, len(self._get("tangent_basis"))))
         code = self._raw_code(curves)
         self._set("code_mean", code.mean(0))
-        self._set("code_std", code.std(0).clamp_min(1e-6))
+        # one scale for the tangent vector: its trembling last coordinates must not count as much as the first
+        std = code.std(0).clamp_min(1e-6)
+        std[:-1] = std[:-1].square().mean().sqrt()
+        self._set("code_std", std)
 
     def encode(self, curves: Tensor) -> Tensor:
-        """Curves (N, K, 3L) -> standardised tangent coordinates and log length (N, T + 1)."""
+        """Curves (N, K, 3L) -> scaled tangent coordinates and log length (N, T + 1)."""
         return (self._raw_code(curves) - self._get("code_mean")) / self._get("code_std")
 
     def decode(self, code: Tensor) -> Tensor:
