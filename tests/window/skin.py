@@ -20,7 +20,7 @@ def steps():
     bpy.context.preferences.addons[package].preferences.worker_python = str(WORKER_PYTHON)
     for thing in list(bpy.data.objects):
         bpy.data.objects.remove(thing)
-    show_only_skin(package)
+    hidden = show_only_skin(package)
     window, area, region = gui.view3d()
     with bpy.context.temp_override(window=window, area=area, region=region):
         bpy.ops.dimple.add_head("INVOKE_DEFAULT", seed=4)
@@ -57,15 +57,20 @@ def steps():
     yield 0.5
     (head,) = bpy.data.objects
     assert head.material_slots[0].material.name == "Dimple skin", "one step of undo"
+    for panel in hidden:
+        bpy.utils.register_class(panel)
 
 
 def show_only_skin(package):
     """Open the skin's panel, and take away those above it that would push it out of sight."""
     registration = importlib.import_module(f"{package}.addon.registration")
     skin = importlib.import_module(f"{package}.addon.skin_panel").DIMPLE_PT_skin
-    for panel in [c for c in registration.CLASSES if issubclass(c, bpy.types.Panel) and c is not skin]:
-        if getattr(panel, "bl_parent_id", "") == "DIMPLE_PT_main" and panel.bl_label not in ("", "Outcome"):
-            bpy.utils.unregister_class(panel)
+    panels = [c for c in registration.CLASSES if issubclass(c, bpy.types.Panel) and c is not skin]
+    inner = [panel for panel in panels if getattr(panel, "bl_parent_id", "") == "DIMPLE_PT_main"]
+    hidden = [panel for panel in inner if panel.bl_label not in ("", "Outcome")]
+    for panel in hidden:
+        bpy.utils.unregister_class(panel)
     bpy.utils.unregister_class(skin)
     skin.bl_options = set()
     bpy.utils.register_class(skin)
+    return hidden
