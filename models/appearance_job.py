@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import median_filter
 
 from .appearance import AppearanceResult
 from .appearance_plan import Subject
@@ -46,6 +47,8 @@ BYTES_A_TEXEL = 7
 FRAMES_AT_ONCE = 4
 """Sets that are generated together: their maps are in memory at once."""
 PERCENT = 100
+SPIKE = 0.25
+"""Difference to the median of the neighbours, of values 0..1, that no relief of skin has in one texel."""
 
 
 class SkinModel(Protocol):
@@ -203,7 +206,14 @@ def bytes_on_disk(resolution: int, sets: int) -> int:
 def _face(result: AppearanceResult, frame: int) -> Maps:
     """The maps of a frame as images."""
     maps: Maps = {name: getattr(result, name)[frame] for name in MAPS}
-    return {**maps, "normal": 0.5 * maps["normal"] + 0.5}
+    return {**maps, "normal": without_spikes(0.5 * maps["normal"] + 0.5)}
+
+
+def without_spikes(normal: Floats) -> Floats:
+    """Normals (H, W, 3) without single texels that stand out, as where a lid folds a triangle flat."""
+    calm = median_filter(normal, size=(3, 3, 1))
+    spike = np.abs(normal - calm).max(axis=2, keepdims=True) > SPIKE
+    return np.where(spike, calm, normal).astype(np.float32)
 
 
 def _still(subject: Subject) -> Floats | None:

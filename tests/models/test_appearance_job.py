@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.appearance import Appearance
-from models.appearance_job import SkinJob, check_resolution
+from models.appearance_job import SkinJob, check_resolution, without_spikes
 from models.appearance_plan import Subject, plan_expression, plan_frames
 from models.artist_head import ArtistHead, Mesh
 from models.bound_head import bind_head
@@ -163,6 +163,16 @@ def test_without_a_network_the_change_is_interpolated_over_the_texture(
     assert np.abs(np.diff(change, axis=0)).mean() < np.abs(np.diff(albedo, axis=0)).mean() / 4
     with pytest.raises(InputError, match="need an upscaler"):
         replace(made, upscaler=None).write(shown_as("anger"), tmp_path / "none", lambda *_: None)
+
+
+def test_single_texels_that_stand_out_are_taken_from_the_normals() -> None:
+    flat = np.broadcast_to(np.array([0.5, 0.5, 1.0], np.float32), (9, 9, 3)).copy()
+    crease = flat.copy()
+    crease[4] = (0.5, 0.75, 0.9)  # a row of them is a fold
+    spiked = flat.copy()
+    spiked[4, 4] = (0.05, 0.9, 0.4)
+    np.testing.assert_array_equal(without_spikes(spiked), flat)
+    np.testing.assert_array_equal(without_spikes(crease), crease)
 
 
 def test_cancelling_ends_the_work(model: Appearance, tmp_path: Path) -> None:
