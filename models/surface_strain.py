@@ -17,6 +17,10 @@ from .uv_maps import UVLayout
 
 Floats = NDArray[np.float32]
 
+STEEPEST = 1.2
+"""Slope that no relief exceeds; steeper ones approach it."""
+NARROWEST = 0.4
+"""Share of its width at rest to which the relief of skin may be pressed together."""
 DIRECTIONS = 4
 """Directions, over half a turn from the u axis, in which compression is looked at."""
 ONSET = 0.08
@@ -90,15 +94,20 @@ class RestMetric:
             ],
             axis=1,
         )
-        g11, g12, g22 = np.moveaxis(self.layout.rasterise(self.to_vertices @ metric), 2, 0)
-        along = np.sqrt(np.maximum(g11, 1e-9))
+        at_rest = np.stack([a, d], axis=1)
+        image = self.layout.rasterise(self.to_vertices @ np.concatenate([metric, at_rest], axis=1))
+        g11, g12, g22, a, d = np.moveaxis(image, 2, 0)
+        # a closed lid folds away under the other: its relief is not pressed together without end
+        along = np.maximum(np.sqrt(np.maximum(g11, 0)), NARROWEST * np.abs(a) + 1e-6)
         shear = g12 / along
-        across = np.sqrt(np.maximum(g22 - shear**2, 1e-9))
+        across = np.maximum(np.sqrt(np.maximum(g22 - shear**2, 0)), NARROWEST * np.abs(d) + 1e-6)
         down, right = np.gradient(relief.astype(np.float32))
         size = self.layout.size
         slope_t = right * size / along
         slope_b = (-down * size - shear * slope_t) / across  # v runs up, rows run down
-        normal = np.stack([-slope_t, -slope_b, np.ones_like(slope_t)], axis=2)
+        steep = np.maximum(np.hypot(slope_t, slope_b), 1e-6)
+        limit = STEEPEST * np.tanh(steep / STEEPEST) / steep
+        normal = np.stack([-limit * slope_t, -limit * slope_b, np.ones_like(slope_t)], axis=2)
         return (normal / np.linalg.norm(normal, axis=2, keepdims=True)).astype(np.float32)
 
 
