@@ -49,9 +49,9 @@ def tiny_appearance(head: Head, size: int = SIZE, seed: int = 0) -> Appearance:
     with torch.no_grad():
         for parameter in denoiser.parameters():
             if not parameter.any():
-                parameter.normal_(0, 0.05)
-        expected.from_strain.normal_(0, 0.1)
-        expected.spread.fill_(0.2)
+                parameter.normal_(0, 0.02)
+        expected.from_strain.normal_(0, 0.02)
+        expected.spread.fill_(0.05)
     autoencoder = MapAutoencoder.small(latent_channels=LATENTS, channels=16, groups=2)
     return Appearance(
         autoencoder,
