@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .appearance_rows import Answer, Row, truth
+from .appearance_rows import ALL_MAPS, Answer, Row, truth
 from .comparison import OnRequest, figure
 from .expression import UNIT_NAMES
 from .ground_truth_appearance import SkinRequest, SkinTruth
@@ -82,7 +82,7 @@ def evaluate_exp_diff(
     lpips: Lpips | None = None,
     on_request: OnRequest | None = None,
 ) -> dict[str, Any]:
-    """{"settings", "rows"}: every row's answer to every person and unit, and the truth's own figures.
+    """{"settings", "rows", "best"}: figures of every row, the truth among them, and which row wins a column.
 
     Without the weights of ``lpips`` its columns are left out.
     """
@@ -103,7 +103,11 @@ def evaluate_exp_diff(
         if on_request is not None:
             on_request(len(pairs) + number + 1, len(pairs) + len(trembling))
     table = [{"name": name, "requests": len(pairs)} | measured.row() for name, measured in found.items()]
-    return {"settings": {**asdict(plan), "size": people.layout.size}, "rows": table}
+    best = {
+        given: best_in_each_column([row for row in table if str(row["name"]).endswith(ALL_MAPS) == every])
+        for given, every in (("albedo_given", False), ("all_maps_given", True))
+    }
+    return {"settings": {**asdict(plan), "size": people.layout.size}, "rows": table, "best": best}
 
 
 class Measure:

@@ -126,6 +126,8 @@ def test_the_table_knows_what_is_true_still_half_and_trembling(
     assert table["albedo_alone"]["ssim_albedo"] == pytest.approx(1)
     assert table["albedo_alone"]["flicker"] == pytest.approx(1)
     assert not {"ssim", "psnr_normal", "facial_vertex_distance_mm"} & table["albedo_alone"].keys()
+    assert result["best"]["albedo_given"]["facial_vertex_distance_mm"] == "copy"
+    assert result["best"]["all_maps_given"] == {}
     best = best_in_each_column([row for row in result["rows"] if row["name"] != "copy"])
     assert best["change_error"] == "trembling"
     assert best["psnr"] == "trembling"
