@@ -71,6 +71,7 @@ def evaluate_expressions(
         result = run(
             checkpoint,
             _people(model, corpus_folder, "test", DIVERSE),
+            _people(model, corpus_folder, "test"),
             corpus_folder,
             trained,
             table,

@@ -138,6 +138,7 @@ def table_methods(
 def evaluate_expressions(
     checkpoint: Path,
     truth: GroundTruth,
+    reference_truth: GroundTruth,
     corpus: Path,
     trained: TrainedExpressions,
     table: Table,
@@ -146,7 +147,10 @@ def evaluate_expressions(
     half: str = "auto",
     on_request: OnRequest | None = None,
 ) -> dict[str, Any]:
-    """{"settings", "rows"}: one row a method, on test people. Raises CheckpointError and InputError."""
+    """{"settings", "rows"}: one row a method, on test people. Raises CheckpointError and InputError.
+
+    reference_truth: the same people, asked for nothing but their own performances.
+    """
     model = AnimateMe.from_checkpoint(checkpoint, device, half)
     judging = Judge(FaceRegion.of(model.head), trained.basis, trained.classifier)
     methods = table_methods(model, corpus, trained, table)
@@ -168,7 +172,9 @@ def evaluate_expressions(
         if on_request is not None:
             on_request(number + 1, len(pairs))
     others = range(table.people, table.people + table.reference_people)
-    reference = Sequences.draw(truth, others, table.labels, model.head, trained.basis, seed=table.seed + 1)
+    reference = Sequences.draw(
+        reference_truth, others, table.labels, model.head, trained.basis, seed=table.seed + 1
+    )
     told, features = judge(trained.classifier, reference.coordinates)
     halves = features[reference.person % 2 == 0], features[reference.person % 2 == 1]
     settings = {

@@ -226,6 +226,7 @@ def table(trained: TinyRun, head: Head, tmp_path_factory: pytest.TempPathFactory
     result = evaluate_expressions(
         trained.checkpoint,
         TinyTruth(head),
+        TinyTruth(head),
         trained.folder / "corpus",
         second,
         Table(people=4, labels=LABELS, people_per_label=2, animations=2, reference_people=6),
