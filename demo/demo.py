@@ -42,10 +42,10 @@ SKIN_SIDE = 1024  # texels
 BAKE = Bake(tolerance_mm=0.02)  # a tenth of the keys, and nobody sees the difference
 
 SHEET_FRAMES = (3, 6, 9, 20)  # of each emotion: rising, then held
-SHEET = preview.Quality(300, 375, samples=10)
+SHEET = preview.Quality(300, 375, samples=8)
 LOOKDEV = ("happiness", "anger", "disgust", "surprise")
 LOOKDEV_SHEET = preview.Quality(340, 425, samples=12)
-CLIP = preview.Quality(360, 450, samples=4)
+CLIP = preview.Quality(300, 375, samples=4)
 CLIP_STEP = 2
 
 
