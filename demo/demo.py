@@ -45,7 +45,7 @@ SHEET_FRAMES = (3, 6, 9, 20)  # of each emotion: rising, then held
 SHEET = preview.Quality(300, 375, samples=8)
 LOOKDEV = ("happiness", "anger", "disgust", "surprise")
 LOOKDEV_SHEET = preview.Quality(340, 425, samples=12)
-CLIP = preview.Quality(300, 375, samples=4)
+CLIP = preview.Quality(304, 380, samples=4)
 CLIP_STEP = 2
 
 
