@@ -26,11 +26,10 @@ def pytest_sessionfinish(session, exitstatus):
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config):
     shutil.rmtree(SCRATCH, ignore_errors=True)
-    if bpy.app.version < (4, 3):
-        # Blender 4.2 as a Python module crashes at exit when a property with a callback was ever registered.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(config.stash.get(EXIT_STATUS, 0))
+    # Blender as a Python module may crash (4.2) or hang (4.5) in its own clean-up when Python ends.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(config.stash.get(EXIT_STATUS, 0))
 
 
 @pytest.fixture(scope="session")
