@@ -312,7 +312,6 @@ def _parser() -> argparse.ArgumentParser:
     dressing.set_defaults(command=appearance, writers=None)
     _add_head(dressing)
     skin_command.add_options(dressing)
-    dressing.add_argument("--seed", type=_seed, default=0, help="another seed is another way to wrinkle")
     _add_common(dressing, ("a new folder",))
 
     keeping = commands.add_parser("preset", help="keep expressions of your own")

@@ -70,7 +70,6 @@ def skin_work(head: bpy.types.Object, options: argparse.Namespace, checkpoint: s
         sets=options.sets,
         texture="",
         skin_seed=options.skin or 0,
-        seed=options.seed,
         resolution=options.resolution,
         out=str(options.out.absolute()),
     )

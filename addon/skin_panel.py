@@ -45,7 +45,6 @@ class DIMPLE_PT_skin(DimplePanel, bpy.types.Panel):
             )
         layout.prop(settings, "skin")
         layout.prop(settings, "resolution")
-        layout.prop(settings, "seed")
         row = layout.row(align=True)
         row.enabled = session.current is None
         row.operator("dimple.generate_skin", icon="MATERIAL")

@@ -101,13 +101,6 @@ class DimpleSkinSettings(bpy.types.PropertyGroup):
         ],
         default="1024",
     )
-    seed: IntProperty(
-        name="Seed",
-        description="Another seed is another way to wrinkle; the same seed always gives the same maps",
-        default=0,
-        min=0,
-        max=LARGEST_SEED,
-    )
 
     def request(self, checkpoint: str, expressions: tuple[str, ...]) -> AppearanceRequest:
         """What the worker is asked for; its folders, keys and texture are still to come."""
@@ -123,7 +116,6 @@ class DimpleSkinSettings(bpy.types.PropertyGroup):
             sets=self.sets,
             texture="",
             skin_seed=self.skin_seed,
-            seed=self.seed,
             resolution=int(self.resolution),
             out="",
         )

@@ -325,14 +325,14 @@ class DimpleJobs:
             else:
                 upscaler = plain_upscaler(self._device)
         skin = texture if texture is not None else painting or _painted(request, head, report)
-        job = SkinJob(model, upscaler, head, layouts, skin, request.seed, request.resolution)
+        job = SkinJob(model, upscaler, head, layouts, skin, request.resolution)
         out = Path(request.out or folder.path / "skin")
         with new_folder(out, bytes_on_disk(request.resolution, 1 + len(plan.subjects))) as unfinished:
             job.write(plan.subjects, unfinished, partial(report, "sample"))
             recipe = replace(request, job="", folder="", out="", landmarks={}, companions=(), cache="")
             (unfinished / "recipe.json").write_bytes(encode(recipe))
         paths = {"folder": str(out)} | folder.write({"side": head.side})
-        return Result(paths, request.seed, head.bound.facts | {"source": job.source} | plan.facts)
+        return Result(paths, request.skin_seed, head.bound.facts | {"source": job.source} | plan.facts)
 
     def _generator(self, checkpoint: str, report: Report) -> Appearance:
         """The model of a skin checkpoint, loaded when it is not the last one or its files have changed."""

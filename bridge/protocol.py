@@ -226,7 +226,6 @@ class AppearanceRequest:
     sets: int
     texture: str
     skin_seed: int
-    seed: int
     resolution: int
     out: str
     landmarks: dict[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])

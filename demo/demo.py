@@ -128,7 +128,6 @@ def dress(headless: Headless, head: bpy.types.Object, apexes: np.ndarray) -> Non
         sets=len(EMOTIONS),
         texture="",
         skin_seed=SKIN,
-        seed=PERFORMANCE,
         resolution=SKIN_SIDE,
         out="",
     )

@@ -1,7 +1,7 @@
 """Dynamic skin: from a neutral skin and an expression signal to BRDF maps and geometry of every frame.
 
     model = Appearance.from_checkpoint(folder, device="auto")
-    result = model.generate(albedo, neutral_vertices, signal, seed=0)
+    result = model.generate(albedo, neutral_vertices, signal)
     result.albedo, result.specular, result.roughness, result.normal, result.height, result.vertices
 
 ``albedo`` (H, W, 3) sRGB in 0..1, row 0 at v = 1, over the UV tile of the Dimple head, square, of any size;
@@ -118,8 +118,8 @@ class Appearance:
         neutral_maps: BrdfMaps | Floats,
         neutral_vertices: Floats,
         signal: Floats | None,
-        seed: int,
         *,
+        seed: int = 0,
         prompt: str | tuple[str, str] | None = None,
         shares: Floats | None = None,
         deformation: Floats | None = None,

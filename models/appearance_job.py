@@ -74,7 +74,6 @@ class SkinModel(Protocol):
         neutral_maps: BrdfMaps | Floats,
         neutral_vertices: Floats,
         signal: Floats | None,
-        seed: int,
         *,
         deformation: Floats | None = None,
         on_step: OnStep | None = None,
@@ -102,7 +101,6 @@ class SkinJob:
     head: SkinHead
     layouts: SkinLayouts  # of the artist's own mesh
     skin: Floats | Painting  # at rest: (H, W, 3) sRGB on the artist's UVs, of any size, or authored
-    seed: int
     resolution: int
 
     @property
@@ -163,7 +161,6 @@ class SkinJob:
             self._known[0],
             self.head.bound.neutral_vertices,
             np.stack([subject.stage for subject in chunk]),
-            self.seed,
             deformation=np.stack(moved) if moved else None,
             on_step=on_step,
         )

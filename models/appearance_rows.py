@@ -107,7 +107,7 @@ def generated(model: Appearance, *, all_maps: bool = False, seed: int = 0, **opt
         # a last frame at rest: what the other frames are a change of
         stages = np.concatenate([request.stages, np.zeros_like(request.stages[:1])])
         started = time.perf_counter()
-        result = model.generate(known, request.neutral, stages, seed + request.person, **options)
+        result = model.generate(known, request.neutral, stages, seed=seed + request.person, **options)
         seconds = time.perf_counter() - started
         maps = stacked(result)
         return Answer(maps[-1], maps[:-1], result.vertices[:-1] - request.neutral, seconds)

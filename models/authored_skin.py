@@ -88,15 +88,14 @@ class AuthoredSkin:
         neutral_maps: BrdfMaps | Floats,
         neutral_vertices: Floats,
         signal: Floats | None,
-        seed: int,  # the painting knows no chance beyond the skin's own
         *,
         deformation: Floats | None = None,
         on_step: OnStep | None = None,
     ) -> AppearanceResult:
         """Maps and vertices of K frames, as `Appearance.generate` gives them.
 
-        The painting knows no chance beyond the skin's own, so ``seed`` changes nothing. A known albedo is
-        multiplied by what the expression changes in the painting. Raises InputError without a signal.
+        A known albedo is multiplied by what the expression changes in the painting. Raises InputError without
+        a signal.
         """
         if signal is None:
             raise InputError("Authored skin follows expressions, not descriptions: name an expression.")

@@ -36,9 +36,9 @@ def evaluate_prompts(
     rows: list[dict[str, Any]] = []
     for person, pair in enumerate(pairs):
         request = people.request(person, "jawOpen")
-        known = (on_tile(request, model.window).albedo, request.neutral, None, person)
-        between = model.generate(*known, prompt=pair, shares=SHARES, steps=steps)
-        alone = [model.generate(*known, prompt=prompt, steps=steps) for prompt in pair]
+        known = (on_tile(request, model.window).albedo, request.neutral, None)
+        between = model.generate(*known, seed=person, prompt=pair, shares=SHARES, steps=steps)
+        alone = [model.generate(*known, seed=person, prompt=prompt, steps=steps) for prompt in pair]
         way, start, end = (stacked(result).numpy()[:, :, mask] for result in (between, *alone))
         lengths = [_distance(a, b) for a, b in pairwise(way)]
         missed = max(_distance(way[0], start[0]), _distance(way[-1], end[0]))

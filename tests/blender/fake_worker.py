@@ -313,7 +313,7 @@ def appearance(request, report):
         x = given["neutral_vertices"][:, :1]
         paths |= save(request.folder, {"side": (x > np.median(x)).astype(np.float32)})
     info = {"sets": sets, "frames": frames, "mm_per_unit": MM_PER_UNIT, "source": "made by the stand-in"}
-    return Result(paths, request.seed, info)
+    return Result(paths, request.skin_seed, info)
 
 
 def write_png(path, colour, side=4):

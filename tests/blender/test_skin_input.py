@@ -246,10 +246,10 @@ def test_paths_stay_right_when_the_file_moves(saved, tmp_path):  # noqa: F811
 
 def test_a_request_is_the_recipe(saved):  # noqa: F811
     settings = bpy.context.scene.dimple_skin
-    settings.words, settings.resolution, settings.seed = "anger, jawOpen=0.2", "2048", 5
+    settings.words, settings.resolution, settings.skin_seed = "anger, jawOpen=0.2", "2048", 5
     request = settings.request("checkpoint", ("happiness",))
     assert request.expressions == ("anger", "jawOpen=0.2")
-    assert (request.resolution, request.seed, request.subject) == (2048, 5, "expression")
+    assert (request.resolution, request.skin_seed, request.subject) == (2048, 5, "expression")
     work = skin_job(bpy.context, saved, request, 0)
     assert work.request.companions == ()
     assert set(work.arrays) == {"neutral_vertices", "triangles", "uv", "skin_triangles"}

@@ -59,7 +59,6 @@ def request_(tmp_path: Path) -> AppearanceRequest:
         sets=2,
         texture="",
         skin_seed=3,
-        seed=0,
         resolution=512,
         out=str(tmp_path / "out é" / "skin"),
     )

@@ -43,7 +43,7 @@ def signal() -> np.ndarray:
 
 
 def test_shapes_and_ranges(model: Appearance, head: Head, albedo: np.ndarray, signal: np.ndarray) -> None:
-    result = model.generate(albedo, head.neutral_vertices, signal, 0, steps=2)
+    result = model.generate(albedo, head.neutral_vertices, signal, steps=2)
     assert result.albedo.shape == (4, 64, 64, 3)
     assert result.specular.shape == result.roughness.shape == result.height.shape == (4, 64, 64)
     assert result.vertices.shape == (4, *head.neutral_vertices.shape)
@@ -57,7 +57,7 @@ def test_shapes_and_ranges(model: Appearance, head: Head, albedo: np.ndarray, si
 
 def test_rest_is_the_input(model: Appearance, head: Head, albedo: np.ndarray, signal: np.ndarray) -> None:
     known = BrdfMaps(albedo, roughness=albedo[..., 0], height=0.1 * albedo[..., 1])
-    result = model.generate(known, head.neutral_vertices, signal, 0, steps=2)
+    result = model.generate(known, head.neutral_vertices, signal, steps=2)
     assert np.allclose(result.albedo[0], albedo, atol=1e-4)
     assert np.allclose(result.roughness[0], known.roughness, atol=1e-4)
     assert np.allclose(result.height[0], known.height, atol=1e-4)
@@ -72,7 +72,7 @@ def test_the_window_is_what_the_model_sees(head: Head, signal: np.ndarray) -> No
     )
     texture = np.zeros((128, 128, 3), np.float32)
     texture[32:96, 32:96] = np.random.default_rng(1).uniform(0.3, 0.7, (64, 64, 3))
-    result = part.generate(texture, head.neutral_vertices, signal, 0, steps=2)
+    result = part.generate(texture, head.neutral_vertices, signal, steps=2)
     assert result.window == window
     assert np.allclose(result.rest.albedo, texture[32:96, 32:96], atol=1e-6)
 
@@ -87,7 +87,7 @@ def test_frames_do_not_know_each_other(
             albedo,
             head.neutral_vertices,
             stages,
-            seed,
+            seed=seed,
             steps=2,
             frames_per_chunk=chunk,
             noise_scale=noise_scale,
@@ -106,8 +106,8 @@ def test_units_and_axes_come_back(
 ) -> None:
     turn = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32)
     turned = head.neutral_vertices @ turn.T * 0.001 + 0.1
-    here = model.generate(albedo, head.neutral_vertices, signal, 0, steps=2)
-    there = model.generate(albedo, turned, signal, 0, steps=2)
+    here = model.generate(albedo, head.neutral_vertices, signal, steps=2)
+    there = model.generate(albedo, turned, signal, steps=2)
     motion = np.abs(here.vertices - head.neutral_vertices).max()
     # an untrained network magnifies the rounding of the alignment
     assert np.allclose((there.vertices - 0.1) @ turn * 1000, here.vertices, atol=0.03 * motion)
@@ -117,9 +117,9 @@ def test_known_deformation_is_kept(
     model: Appearance, head: Head, albedo: np.ndarray, signal: np.ndarray
 ) -> None:
     motion = model.expected_motion(signal, head.neutral_vertices) * 1.5
-    result = model.generate(albedo, head.neutral_vertices, signal, 0, steps=2, deformation=motion)
+    result = model.generate(albedo, head.neutral_vertices, signal, steps=2, deformation=motion)
     assert np.allclose(result.vertices, head.neutral_vertices + motion, atol=1e-3)
-    linear = model.generate(albedo, head.neutral_vertices, signal, 0, steps=2)
+    linear = model.generate(albedo, head.neutral_vertices, signal, steps=2)
     assert np.abs(result.height[3] - linear.height[3]).max() > 1e-3
 
 
@@ -145,22 +145,21 @@ def test_guidance_of_one_is_the_conditional_model(model: Appearance, signal: np.
 
 
 def test_starts(model: Appearance, head: Head, albedo: np.ndarray, signal: np.ndarray) -> None:
-    noise = model.generate(albedo, head.neutral_vertices, signal, 0, steps=4)
-    neutral = model.generate(albedo, head.neutral_vertices, signal, 0, steps=4, start="neutral")
+    noise = model.generate(albedo, head.neutral_vertices, signal, steps=4)
+    neutral = model.generate(albedo, head.neutral_vertices, signal, steps=4, start="neutral")
     assert np.abs(noise.height - neutral.height).max() > 1e-4
     with pytest.raises(InputError, match="noise, neutral"):
-        model.generate(albedo, head.neutral_vertices, signal, 0, start="anywhere")
+        model.generate(albedo, head.neutral_vertices, signal, start="anywhere")
 
 
 def test_prompts(model: Appearance, head: Head, albedo: np.ndarray) -> None:
-    smile = model.generate(albedo, head.neutral_vertices, None, 0, prompt="a wide smile", steps=2)
+    smile = model.generate(albedo, head.neutral_vertices, None, prompt="a wide smile", steps=2)
     assert len(smile.albedo) == 1
     shares = np.linspace(0, 1, 3, dtype=np.float32)
     way = model.generate(
         albedo,
         head.neutral_vertices,
         None,
-        0,
         prompt=("a wide smile", "jaw open"),
         shares=shares,
         steps=2,
@@ -188,11 +187,9 @@ def test_checkpoint_round_trip(tmp_path: Path, head: Head, albedo: np.ndarray, s
     save_tiny_appearance(tmp_path, head)
     model = Appearance.from_checkpoint(tmp_path, device="cpu")
     again = Appearance.from_checkpoint(tmp_path, device="cpu")
-    first = model.generate(albedo, head.neutral_vertices, signal, 0, steps=2)
-    assert np.array_equal(
-        first.height, again.generate(albedo, head.neutral_vertices, signal, 0, steps=2).height
-    )
-    original = tiny_appearance(head).generate(albedo, head.neutral_vertices, signal, 0, steps=2)
+    first = model.generate(albedo, head.neutral_vertices, signal, steps=2)
+    assert np.array_equal(first.height, again.generate(albedo, head.neutral_vertices, signal, steps=2).height)
+    original = tiny_appearance(head).generate(albedo, head.neutral_vertices, signal, steps=2)
     assert np.allclose(first.albedo, original.albedo, atol=0.02)
     (tmp_path / "denoiser" / "diffusion_pytorch_model.safetensors").write_bytes(b"no tensors")
     with pytest.raises(CheckpointError, match="damaged"):
@@ -215,4 +212,4 @@ def test_bad_input(model: Appearance, head: Head, albedo: np.ndarray, change: di
         "signal": np.zeros((1, UNITS), np.float32),
     }
     with pytest.raises(InputError, match=words):
-        model.generate(**(arguments | change), seed=0, steps=1)
+        model.generate(**(arguments | change), steps=1)

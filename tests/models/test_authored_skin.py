@@ -35,9 +35,7 @@ def painted(head: Head) -> AuthoredSkin:
 def test_the_skin_at_rest_is_the_painting(painted: AuthoredSkin, head: Head) -> None:
     signal = np.stack([np.zeros(len(UNIT_NAMES)), expression_signal(["disgust"], 1.0, "hold", 2)[0]])
     rest = painted.painting.images
-    result = painted.generate(
-        painted.painting.known, head.neutral_vertices / 1000, signal.astype(np.float32), 0
-    )
+    result = painted.generate(painted.painting.known, head.neutral_vertices / 1000, signal.astype(np.float32))
     np.testing.assert_allclose(result.albedo[0], rest["albedo"], atol=1e-3)
     np.testing.assert_allclose(0.5 * result.normal[0] + 0.5, rest["normal"], atol=1e-3)
     assert np.abs(result.albedo[1] - result.albedo[0]).max() > 0.05
@@ -51,7 +49,7 @@ def test_a_texture_keeps_its_colours_and_gets_the_paintings_change(painted: Auth
     motion = head.expression_basis[[UNIT_NAMES.index("noseSneerLeft")]] / 1000
     signal = np.zeros((2, len(UNIT_NAMES)), np.float32)
     both = np.concatenate([0 * motion, motion])
-    result = painted.generate(BrdfMaps(texture), head.neutral_vertices / 1000, signal, 0, deformation=both)
+    result = painted.generate(BrdfMaps(texture), head.neutral_vertices / 1000, signal, deformation=both)
     np.testing.assert_allclose(result.albedo[0], texture, atol=1e-3)
     changed = np.abs(result.albedo[1] - texture).max(axis=2)
     left = painted.painting.painter.atlas.layout.rasterise(head.neutral_vertices[: head.skin_vertices])[
@@ -63,7 +61,7 @@ def test_a_texture_keeps_its_colours_and_gets_the_paintings_change(painted: Auth
 
 def test_it_follows_no_descriptions(painted: AuthoredSkin, head: Head) -> None:
     with pytest.raises(InputError, match="name an expression"):
-        painted.generate(painted.painting.known, head.neutral_vertices, None, 0)
+        painted.generate(painted.painting.known, head.neutral_vertices, None)
 
 
 # ------------------------------------------------------------------------------------------ other heads

@@ -21,7 +21,7 @@ def skin() -> np.ndarray:
 
 def test_raised_brows_crease_the_forehead(skin: np.ndarray) -> None:
     model = Appearance.from_checkpoint(CHECKPOINTS / "exp-diff", device="cpu")
-    result = model.generate(skin, model.head.neutral_vertices, SIGNAL, 0)
+    result = model.generate(skin, model.head.neutral_vertices, SIGNAL)
     assert result.height.shape == (2, 256, 256)
     assert np.allclose(result.albedo[0], skin[:256, :256], atol=1e-3)
     creases = np.abs(result.height[1] - result.height[0])
