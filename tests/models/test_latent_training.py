@@ -142,7 +142,7 @@ def test_the_checkpoint_generates(head: Head, folder: Path, trained: LatentTrain
     neutral = skin.neutral[[frame]]
     albedo = skin.maps("albedo", neutral)[0]
     person = head.neutral_vertices + skin.neutral_offsets[skin.person[frame]].astype(np.float32)
-    result = model.generate(albedo, person, skin.stage[[frame]], 0, steps=4)
+    result = model.generate(albedo, person, skin.stage[[frame]], steps=4)
     wanted = skin.maps("albedo", np.array([frame]))
     assert np.square(result.albedo - wanted).mean() < np.square(albedo - wanted).mean()
     with pytest.raises(CheckpointError, match="not AnimateMeTexture"):
@@ -177,7 +177,7 @@ def test_normal_maps_in_place_of_the_relief(head: Head, folder: Path) -> None:
     model = Appearance.from_checkpoint(run.output, device="cpu")
     skin = SkinCache.open(folder / "skin", "train", head)
     albedo = skin.maps("albedo", skin.neutral[:1])[0]
-    result = model.generate(albedo, head.neutral_vertices, skin.stage[[1]], 0, steps=2)
+    result = model.generate(albedo, head.neutral_vertices, skin.stage[[1]], steps=2)
     assert np.allclose(np.linalg.norm(result.normal, axis=3), 1, atol=1e-5)
     assert result.normal[..., 2].mean() > 0.9
     assert not result.height.any()
