@@ -52,6 +52,7 @@ class Family:
     at_rest: float = 0.0  # compression that everybody's neutral shows
     outward: bool = False  # a bulge on the far side only
     fade: tuple[float, float] = (0.25, 0.25)  # share of the line over which its ends fade
+    wander: float = 1.0  # how much of the skin's unrest bends its lines
 
 
 def _arc(rng: np.random.Generator, points: Sequence[tuple[float, float]], wobble: float = 0.8) -> Line:
@@ -160,7 +161,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(12.0, 1.5, 0.06, 0.70, _mentolabial, at_rest=0.006, fade=(0.4, 0.4)),
     Family(9.0, 1.1, 0.08, 0.70, _marionette, fade=(0.2, 0.5)),
     Family(6.0, 0.8, 0.08, 0.70, _alar, at_rest=0.02, fade=(0.3, 0.3)),
-    Family(7.0, 0.9, 0.05, 0.70, _lid_fold, at_rest=0.10, fade=(0.25, 0.25)),
+    Family(7.0, 1.3, 0.05, 0.70, _lid_fold, at_rest=0.02, fade=(0.3, 0.3), wander=0.25),
     Family(11.0, 1.2, 0.06, 0.60, _neck, at_rest=0.012, fade=(0.3, 0.3)),
 )
 
@@ -194,8 +195,9 @@ class CreaseBank:
     ) -> None:
         wander = np.stack([noise.smooth(4.0), noise.smooth(4.0)], axis=1) * 0.35
         wander += np.stack([noise.smooth(14.0), noise.smooth(14.0)], axis=1) * 0.6
-        chart = atlas.chart + wander
-        self.families = tuple(_open(atlas, rest, chart, family, rng, age) for family in FAMILIES)
+        self.families = tuple(
+            _open(atlas, rest, atlas.chart + family.wander * wander, family, rng, age) for family in FAMILIES
+        )
         self.fine = _fine_wrinkles(atlas, rng)
         self.fine_depth = 0.10 * (0.2 + 0.8 * age)
         angle = np.pi * np.arange(DIRECTIONS) / DIRECTIONS
