@@ -15,6 +15,7 @@ from .mesh_reader import HeadError, find_object, geometry_name, read_fingerprint
 from .operators import submit_head_job
 from .preferences import checkpoint
 from .properties import target_head
+from .refusable import Refusable
 from .session import Job, session
 
 
@@ -65,11 +66,9 @@ class DIMPLE_OT_bind(BindingJob, bpy.types.Operator):
     bl_options = {"UNDO"}  # noqa: RUF012
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there is a head and a worker."""
-        if (reason := head_refusal(context)) is not None:
-            cls.poll_message_set(reason)
-        return reason is None
+    def why_not(cls, context: bpy.types.Context) -> str | None:
+        """None when there is a head and a worker."""
+        return head_refusal(context)
 
     def use(self, _context: bpy.types.Context, head: bpy.types.Object, job: Job) -> None:
         """Write record and confidence, and say how sure it is."""
@@ -85,7 +84,7 @@ class DIMPLE_OT_bind(BindingJob, bpy.types.Operator):
             self.report({"INFO"}, f"{record.text}, in {job.done.seconds:.1f} s")
 
 
-class DIMPLE_OT_unbind(bpy.types.Operator):
+class DIMPLE_OT_unbind(Refusable, bpy.types.Operator):
     """Remove what Bind has added: the record, the colour attribute and the fit that is shown"""
 
     bl_idname = "dimple.unbind"
@@ -93,15 +92,13 @@ class DIMPLE_OT_unbind(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there is something to remove."""
+    def why_not(cls, context: bpy.types.Context) -> str | None:
+        """None when there is something to remove."""
         head = target_head(context)
         reason = refusal(head)
         if reason is None and read_binding(head) is None and ATTRIBUTE not in head.data.attributes:
             reason = f"“{head.name}” is not bound"
-        if reason is not None:
-            cls.poll_message_set(reason)
-        return reason is None
+        return reason
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Remove it; landmarks and companions are the artist's and stay."""
@@ -121,15 +118,13 @@ class DIMPLE_OT_show_fit(BindingJob, bpy.types.Operator):
     bl_options = {"UNDO"}  # noqa: RUF012
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there is a head; hiding needs no worker."""
+    def why_not(cls, context: bpy.types.Context) -> str | None:
+        """None when there is a head; hiding needs no worker."""
         head = target_head(context)
         reason = refusal(head)
         if reason is None and fit_of(head) is None:
             reason = job_refusal(context)
-        if reason is not None:
-            cls.poll_message_set(reason)
-        return reason is None
+        return reason
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Hide it at once, or ask the worker for it."""
@@ -152,7 +147,7 @@ class DIMPLE_OT_show_fit(BindingJob, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class DIMPLE_OT_show_confidence(bpy.types.Operator):
+class DIMPLE_OT_show_confidence(Refusable, bpy.types.Operator):
     """Show the colours of confidence in this viewport."""
 
     bl_idname = "dimple.show_confidence"
@@ -163,17 +158,15 @@ class DIMPLE_OT_show_confidence(bpy.types.Operator):
     )
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether a viewport can show it."""
+    def why_not(cls, context: bpy.types.Context) -> str | None:
+        """None when a viewport can show it."""
         head = target_head(context)
         reason = refusal(head)
         if reason is None and ATTRIBUTE not in head.data.attributes:
             reason = "Press Bind first"
         if reason is None and (context.space_data is None or context.space_data.type != "VIEW_3D"):
             reason = "Only a 3D viewport can show it"
-        if reason is not None:
-            cls.poll_message_set(reason)
-        return reason is None
+        return reason
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Switch Solid shading between material and attribute colours."""

@@ -9,21 +9,15 @@ from .companion_finder import find_companions
 from .head_job import companion_refusal
 from .mesh_reader import refusal
 from .properties import target_head
+from .refusable import Refusable
 
 
-class DIMPLE_OT_find_companions(bpy.types.Operator):
+class DIMPLE_OT_find_companions(Refusable, bpy.types.Operator):
     """Look for eyes, teeth, tongue, lashes and brows near this head, by place and name, and list them"""
 
     bl_idname = "dimple.find_companions"
     bl_label = "Find"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there is a head."""
-        if (reason := refusal(target_head(context))) is not None:
-            cls.poll_message_set(reason)
-        return reason is None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Add what is not listed yet."""
@@ -36,19 +30,12 @@ class DIMPLE_OT_find_companions(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class DIMPLE_OT_add_companions(bpy.types.Operator):
+class DIMPLE_OT_add_companions(Refusable, bpy.types.Operator):
     """Let the other selected objects follow this head"""
 
     bl_idname = "dimple.add_companions"
     bl_label = "Add Selected"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there is a head."""
-        if (reason := refusal(target_head(context))) is not None:
-            cls.poll_message_set(reason)
-        return reason is None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Add those that can follow; say why another cannot."""

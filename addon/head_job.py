@@ -20,6 +20,7 @@ from .binding_properties import companions_of, landmarks_of, parts_of
 from .mesh_reader import (
     HeadError,
     HeadMesh,
+    find_object,
     geometry_name,
     read_fingerprint,
     read_head,
@@ -27,7 +28,7 @@ from .mesh_reader import (
     refusal,
 )
 from .preferences import binding_cache
-from .session import Follower, Target
+from .session import Follower, Job, Target
 
 Floats = NDArray[np.float32]
 AnyRequest = TypeVar("AnyRequest", BindRequest, AnimateRequest, LibraryRequest, AppearanceRequest)
@@ -178,3 +179,18 @@ def _mirrored_half(head: bpy.types.Object, vertices: Floats) -> str | None:
                     "apply the modifier first."
                 )
     return None
+
+
+def unchanged_head(job: Job, neutral: NDArray[np.float32], button: str) -> bpy.types.Object:
+    """The head that a finished job is for, found again, when it still is what `button` was pressed for.
+
+    neutral (V, 3): its neutral shape then. Raises HeadError when it is gone or has changed.
+    """
+    head = find_object(job.target.name, job.target.session_uid) if job.target is not None else None
+    if head is None:
+        raise HeadError(f"The head is gone: select another and press {button} again.")
+    now = read_neutral(head.data)
+    same_mesh = read_fingerprint(head.data) == job.target.fingerprint
+    if not same_mesh or not np.allclose(now, neutral, rtol=1e-5, atol=1e-6):
+        raise HeadError(f"“{head.name}” has changed since {button}: press it again.")
+    return head

@@ -7,6 +7,7 @@ import bpy
 from .mesh_reader import HeadError
 from .preferences import SetupError, setup_refusal
 from .recipe import RecipeError
+from .refusable import Refusable
 from .session import Job, session
 
 BUSY = "Dimple is at work: wait, or press Cancel"
@@ -17,7 +18,7 @@ def job_refusal(context: bpy.types.Context) -> str | None:
     return BUSY if session.current is not None else setup_refusal(context)
 
 
-class JobOperator:
+class JobOperator(Refusable):
     """An operator whose work is a job. Subclasses say how it is submitted and what its result is for.
 
     The operator never waits in a window: the session's step is called by its timer, and by the blocking path

@@ -13,6 +13,7 @@ from .binding_properties import LANDMARKS, landmarks_of, set_landmark
 from .binding_record import read_binding
 from .mesh_reader import read_neutral, refusal
 from .properties import target_head
+from .refusable import Refusable
 from .session import session
 
 MIRROR_REACH = 0.04
@@ -69,7 +70,7 @@ def _midplane(head: bpy.types.Object) -> tuple[Vector, Vector]:
     return Vector(origin), Vector(np.mean([left - right for left, right in pairs], axis=0)).normalized()
 
 
-class DIMPLE_OT_set_landmark(bpy.types.Operator):
+class DIMPLE_OT_set_landmark(Refusable, bpy.types.Operator):
     """Show where parts of the face are by clicking them on the head, one after the other. Escape ends"""
 
     bl_idname = "dimple.set_landmark"
@@ -77,14 +78,12 @@ class DIMPLE_OT_set_landmark(bpy.types.Operator):
     bl_options = {"UNDO"}  # noqa: RUF012
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there is a head to click on."""
+    def why_not(cls, context: bpy.types.Context) -> str | None:
+        """None when there is a head to click on."""
         reason = refusal(target_head(context))
         if reason is None and session.picking:
             reason = "Click the landmark on the head; Escape ends"
-        if reason is not None:
-            cls.poll_message_set(reason)
-        return reason is None
+        return reason
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Wait for clicks in the viewport."""
@@ -161,7 +160,7 @@ class DIMPLE_OT_set_landmark(bpy.types.Operator):
         return {"FINISHED"} if self._count else {"CANCELLED"}
 
 
-class DIMPLE_OT_remove_landmark(bpy.types.Operator):
+class DIMPLE_OT_remove_landmark(Refusable, bpy.types.Operator):
     """Forget this landmark; Bind then finds the place by itself"""
 
     bl_idname = "dimple.remove_landmark"
@@ -171,15 +170,13 @@ class DIMPLE_OT_remove_landmark(bpy.types.Operator):
     landmark: StringProperty(name="Landmark", description="Which one. Empty: all of them")
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there is one."""
+    def why_not(cls, context: bpy.types.Context) -> str | None:
+        """None when there is one."""
         head = target_head(context)
         reason = refusal(head)
         if reason is None and not landmarks_of(head):
             reason = "No landmark is set"
-        if reason is not None:
-            cls.poll_message_set(reason)
-        return reason is None
+        return reason
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Remove it."""

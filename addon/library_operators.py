@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import bpy
-import numpy as np
 from bpy.props import StringProperty
 
 from ..bridge.protocol import LibraryRequest
 from .companion_writer import read_followers
+from .head_job import unchanged_head
 from .jobs import JobOperator
 from .library_properties import FILE
 from .library_writer import library_of, remove_library, write_library
-from .mesh_reader import HeadError, find_object, read_fingerprint, read_neutral, refusal
+from .mesh_reader import HeadError, read_neutral
 from .operators import generate_refusal, submit_head_job
 from .preferences import checkpoint
 from .properties import target_head
 from .recipe import RecipeError
+from .refusable import Refusable
 from .session import Job, session
 
 
@@ -37,11 +38,9 @@ class DIMPLE_OT_generate_library(JobOperator, bpy.types.Operator):
     only: StringProperty(name="Only", description="Names of the shapes to make. Empty: what the panel says")
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there is a head and a worker."""
-        if (reason := library_refusal(context)) is not None:
-            cls.poll_message_set(reason)
-        return reason is None
+    def why_not(cls, context: bpy.types.Context) -> str | None:
+        """None when there is a head and a worker."""
+        return library_refusal(context)
 
     def submit(self, context: bpy.types.Context) -> Job:
         """Ask for what the panel says."""
@@ -59,13 +58,7 @@ class DIMPLE_OT_generate_library(JobOperator, bpy.types.Operator):
             followers = read_followers(job, "deformations", "correctives")
         finally:
             session.discard(job)
-        head = find_object(job.target.name, job.target.session_uid) if job.target is not None else None
-        if head is None:
-            raise HeadError("The head of this library is gone: generate it again.")
-        if read_fingerprint(head.data) != job.target.fingerprint or not np.allclose(
-            read_neutral(head.data), self._neutral, rtol=1e-5, atol=1e-6
-        ):
-            raise HeadError(f"“{head.name}” has changed since Generate Library: generate it again.")
+        head = unchanged_head(job, self._neutral, self.bl_label)
         try:
             record = write_library(
                 head, library, job.request.shape_set, job.request.seed, self._take_over, followers
@@ -80,7 +73,7 @@ class DIMPLE_OT_generate_library(JobOperator, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class DIMPLE_OT_remove_library(bpy.types.Operator):
+class DIMPLE_OT_remove_library(Refusable, bpy.types.Operator):
     """Remove this library: its own shape keys, correctives and drivers, nothing else"""
 
     bl_idname = "dimple.remove_library"
@@ -88,13 +81,6 @@ class DIMPLE_OT_remove_library(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
     shape_set: StringProperty(name="Shapes", description="Name of the set")
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether the head can be changed."""
-        if (reason := refusal(target_head(context))) is not None:
-            cls.poll_message_set(reason)
-        return reason is None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Remove it."""

@@ -18,6 +18,7 @@ from .mesh_reader import HeadError, find_object, read_fingerprint, read_neutral,
 from .preferences import checkpoint, checkpoint_folder, worker_settings
 from .properties import LARGEST_SEED, ApplyOptions, target_head
 from .recipe import RecipeError, read_recipes
+from .refusable import Refusable
 from .session import Job, session
 from .signal_record import is_described, read_signal, store_signal
 
@@ -137,12 +138,10 @@ class DIMPLE_OT_generate(AnimationOperator, bpy.types.Operator):
     bl_label = "Generate"
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there is a head and a worker."""
+    def why_not(cls, context: bpy.types.Context) -> str | None:
+        """None when there is a head and a worker."""
         reason = generate_refusal(context) or nothing_to_express(context)
-        if reason is not None:
-            cls.poll_message_set(reason)
-        return reason is None
+        return reason
 
     def submit(self, context: bpy.types.Context) -> Job:
         """Ask for what the panel says."""
@@ -164,11 +163,9 @@ class DIMPLE_OT_generate_again(AnimationOperator, bpy.types.Operator):
     recipe: StringProperty(name="Recipe", description="Name of the recipe. Empty: the last one")
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there is a head and a worker."""
-        if (reason := generate_refusal(context)) is not None:
-            cls.poll_message_set(reason)
-        return reason is None
+    def why_not(cls, context: bpy.types.Context) -> str | None:
+        """None when there is a head and a worker."""
+        return generate_refusal(context)
 
     def submit(self, context: bpy.types.Context) -> Job:
         """Ask for what the recipe says."""
@@ -200,7 +197,7 @@ class DIMPLE_OT_cancel(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class DIMPLE_OT_apply(ApplyOptions, bpy.types.Operator):
+class DIMPLE_OT_apply(Refusable, ApplyOptions, bpy.types.Operator):
     """Write the result to the head: shape keys and keyframes. What is there already stays as it is"""
 
     bl_idname = "dimple.apply"
@@ -208,11 +205,9 @@ class DIMPLE_OT_apply(ApplyOptions, bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there is a result for this head."""
-        if (reason := apply_refusal(context)) is not None:
-            cls.poll_message_set(reason)
-        return reason is None
+    def why_not(cls, context: bpy.types.Context) -> str | None:
+        """None when there is a result for this head."""
+        return apply_refusal(context)
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Apply with the panel's options."""
@@ -246,14 +241,12 @@ class DIMPLE_OT_add_head(JobOperator, bpy.types.Operator):
     )
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there is a worker, and a place for the head."""
+    def why_not(cls, context: bpy.types.Context) -> str | None:
+        """None when there is a worker, and a place for the head."""
         reason = job_refusal(context)
         if reason is None and context.mode != "OBJECT":
             reason = "Go back to Object Mode first"
-        if reason is not None:
-            cls.poll_message_set(reason)
-        return reason is None
+        return reason
 
     def submit(self, context: bpy.types.Context) -> Job:
         """Ask for a person."""
@@ -284,11 +277,9 @@ class DIMPLE_OT_check_setup(JobOperator, bpy.types.Operator):
     bl_label = "Check Setup"
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there is a worker to check."""
-        if (reason := job_refusal(context)) is not None:
-            cls.poll_message_set(reason)
-        return reason is None
+    def why_not(cls, context: bpy.types.Context) -> str | None:
+        """None when there is a worker to check."""
+        return job_refusal(context)
 
     def submit(self, context: bpy.types.Context) -> Job:
         """Ask the worker about itself and the checkpoint."""

@@ -4,13 +4,13 @@ import bpy
 from bpy.props import StringProperty
 
 from .animation_writer import remove_animation
-from .mesh_reader import refusal
 from .preferences import PACKAGE, log_file
 from .properties import target_head
 from .recipe import RecipeError
+from .refusable import Refusable
 
 
-class DIMPLE_OT_remove(bpy.types.Operator):
+class DIMPLE_OT_remove(Refusable, bpy.types.Operator):
     """Remove this animation: its own shape keys, keyframes and recipe, nothing else"""
 
     bl_idname = "dimple.remove"
@@ -18,13 +18,6 @@ class DIMPLE_OT_remove(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
     recipe: StringProperty(name="Recipe", description="Name of the animation")
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether the head can be changed."""
-        if (reason := refusal(target_head(context))) is not None:
-            cls.poll_message_set(reason)
-        return reason is None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Remove it."""

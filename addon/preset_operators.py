@@ -66,14 +66,12 @@ class DIMPLE_OT_save_preset(JobOperator, bpy.types.Operator):
     replace: BoolProperty(name="Replace", description="Replace a preset of the same name", default=False)
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there is something to save, and a worker that checks it."""
+    def why_not(cls, context: bpy.types.Context) -> str | None:
+        """None when there is something to save, and a worker that checks it."""
         reason = job_refusal(context)
         if reason is None and not context.scene.dimple.expressions():
             reason = "Choose an expression, or add a unit under Units"
-        if reason is not None:
-            cls.poll_message_set(reason)
-        return reason is None
+        return reason
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Ask for name, author and licence."""

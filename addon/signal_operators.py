@@ -5,8 +5,8 @@ from __future__ import annotations
 import bpy
 from bpy.props import StringProperty
 
-from .mesh_reader import refusal
 from .properties import target_head
+from .refusable import Refusable
 from .unit_curves import add_curves, curve_names, remove_curve
 
 
@@ -48,18 +48,7 @@ class DIMPLE_OT_remove_moment(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class _OnHead:
-    """An operator that changes the properties of the head."""
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether the head can be changed."""
-        if (reason := refusal(target_head(context))) is not None:
-            cls.poll_message_set(reason)
-        return reason is None
-
-
-class DIMPLE_OT_add_curves(_OnHead, bpy.types.Operator):
+class DIMPLE_OT_add_curves(Refusable, bpy.types.Operator):
     """Give the head a property to keyframe for each expression and unit that is chosen above"""
 
     bl_idname = "dimple.add_curves"
@@ -80,7 +69,7 @@ class DIMPLE_OT_add_curves(_OnHead, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class DIMPLE_OT_remove_curve(_OnHead, bpy.types.Operator):
+class DIMPLE_OT_remove_curve(Refusable, bpy.types.Operator):
     """Remove this property and its keyframes from the head"""
 
     bl_idname = "dimple.remove_curve"

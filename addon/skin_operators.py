@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bridge.protocol import AppearanceRequest
+from .head_job import unchanged_head
 from .jobs import JobOperator
-from .mesh_reader import HeadError, find_object, read_fingerprint, read_neutral, refusal
+from .mesh_reader import HeadError
 from .operators import generate_refusal
 from .preferences import checkpoint, checkpoint_folder, worker_settings
 from .properties import target_head
 from .recipe import RecipeError
+from .refusable import Refusable
 from .session import Job, session
 from .skin_job import material_texture, neutral_image, skin_job, texture_refusal
 from .skin_reader import skin_refusal, skin_slot
@@ -62,13 +64,7 @@ class SkinOperator(JobOperator):
     def finish(self, _context: bpy.types.Context, job: Job) -> set[str]:
         """Put the maps on. Raises HeadError, OSError, ValueError; nothing was changed then."""
         try:
-            head = find_object(job.target.name, job.target.session_uid) if job.target is not None else None
-            if head is None:
-                raise HeadError("The head of this skin is gone; its maps are kept.")
-            if read_fingerprint(head.data) != job.target.fingerprint or not np.allclose(
-                read_neutral(head.data), self._neutral, rtol=1e-5, atol=1e-6
-            ):
-                raise HeadError(f"“{head.name}” has changed since the skin was asked for: generate it again.")
+            head = unchanged_head(job, self._neutral, self.bl_label)
             try:
                 record = write_skin(head, job, self._place)
             except RuntimeError as error:  # how Blender says that it cannot load an image
@@ -88,11 +84,9 @@ class DIMPLE_OT_generate_skin(SkinOperator, bpy.types.Operator):
     bl_options = {"UNDO"}  # noqa: RUF012
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there is a head with UVs, a neutral, and a worker."""
-        if (reason := make_refusal(context)) is not None:
-            cls.poll_message_set(reason)
-        return reason is None
+    def why_not(cls, context: bpy.types.Context) -> str | None:
+        """None when there is a head with UVs, a neutral, and a worker."""
+        return make_refusal(context)
 
     def submit(self, context: bpy.types.Context) -> Job:
         """Ask for what the panel says."""
@@ -112,11 +106,9 @@ class DIMPLE_OT_generate_skin_again(SkinOperator, bpy.types.Operator):
     bl_options = {"UNDO"}  # noqa: RUF012
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there is a head and a worker."""
-        if (reason := generate_refusal(context)) is not None:
-            cls.poll_message_set(reason)
-        return reason is None
+    def why_not(cls, context: bpy.types.Context) -> str | None:
+        """None when there is a head and a worker."""
+        return generate_refusal(context)
 
     def submit(self, context: bpy.types.Context) -> Job:
         """Ask for what the recipe says."""
@@ -126,19 +118,12 @@ class DIMPLE_OT_generate_skin_again(SkinOperator, bpy.types.Operator):
         return self.start(context, record.request, record.slot, record.from_material)
 
 
-class DIMPLE_OT_remove_skin(bpy.types.Operator):
+class DIMPLE_OT_remove_skin(Refusable, bpy.types.Operator):
     """Take the generated skin off: the head gets its own material back. The files stay on disk"""
 
     bl_idname = "dimple.remove_skin"
     bl_label = "Remove Skin"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether the head can be changed."""
-        if (reason := refusal(target_head(context))) is not None:
-            cls.poll_message_set(reason)
-        return reason is None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Remove it."""

@@ -35,14 +35,12 @@ class DIMPLE_OT_express(JobOperator, bpy.types.Operator):
     bl_options = {"UNDO"}  # noqa: RUF012
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there are words and a worker."""
+    def why_not(cls, context: bpy.types.Context) -> str | None:
+        """None when there are words and a worker."""
         reason = job_refusal(context)
         if reason is None and not context.scene.dimple_words.prompt.strip():
             reason = "Describe the face in words first"
-        if reason is not None:
-            cls.poll_message_set(reason)
-        return reason is None
+        return reason
 
     def submit(self, context: bpy.types.Context) -> Job:
         """Ask what the words mean."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,10 +70,10 @@ from .protocol import (
     encode,
 )
 from .requirements import versions
+from .warm_model import WarmModel
 from .worker import JobFailedError, Report, Result
 
 Floats = NDArray[np.float32]
-Model = TypeVar("Model", AnimateMe, Appearance)
 HeadJobRequest = BindRequest | AnimateRequest | LibraryRequest | AppearanceRequest
 
 UPSCALER, WORDS = "upscaler", "text"
@@ -83,15 +83,6 @@ MOST_SAMPLES = 1000
 COPIES = (
     4  # of the whole animation that are in main memory at once: noisy, clean, with eyes and teeth, written
 )
-
-
-@dataclass(frozen=True)
-class WarmModel(Generic[Model]):
-    """A loaded checkpoint, and what its files looked like when it was loaded."""
-
-    folder: Path
-    stamp: tuple[tuple[str, int, int], ...]
-    model: Model
 
 
 class DimpleJobs:
@@ -110,8 +101,8 @@ class DimpleJobs:
         except InputError as error:
             raise JobFailedError("setup", str(error), f"torch {torch.__version__}") from error
         self._half = hello.half
-        self._warm: WarmModel[AnimateMe] | None = None
-        self._warm_skin: WarmModel[Appearance] | None = None
+        self._animate_me = WarmModel(partial(AnimateMe.from_checkpoint, device=self._device, half=self._half))
+        self._exp_diff = WarmModel(partial(Appearance.from_checkpoint, device=self._device, half=self._half))
 
     def ready(self) -> Ready:
         """The answer to `hello`."""
@@ -316,7 +307,7 @@ class DimpleJobs:
             painting = _painted(request, head, report)
             model: SkinModel = AuthoredSkin(painting)
         else:
-            model = self._generator(request.skin, report)
+            model = self._exp_diff.of(_checkpoint_folder(request.skin), report)
         upscaler = None
         if needs_upscaler(model, request.resolution):
             folder_of_network = SHIPPED_CHECKPOINTS / UPSCALER
@@ -334,28 +325,9 @@ class DimpleJobs:
         paths = {"folder": str(out)} | folder.write({"side": head.side})
         return Result(paths, request.skin_seed, head.bound.facts | {"source": job.source} | plan.facts)
 
-    def _generator(self, checkpoint: str, report: Report) -> Appearance:
-        """The model of a skin checkpoint, loaded when it is not the last one or its files have changed."""
-        folder = _checkpoint_folder(checkpoint)
-        stamp = _stamp(folder)
-        if self._warm_skin is None or (self._warm_skin.folder, self._warm_skin.stamp) != (folder, stamp):
-            report("load", 0, 1)
-            self._warm_skin = None
-            loaded = Appearance.from_checkpoint(folder, self._device, self._half)
-            self._warm_skin = WarmModel(folder, stamp, loaded)
-            report("load", 1, 1)
-        return self._warm_skin.model
-
     def _model(self, checkpoint: str, report: Report) -> AnimateMe:
-        """The checkpoint's model, loaded when it is not the last one or its files have changed."""
-        folder = _checkpoint_folder(checkpoint)
-        stamp = _stamp(folder)
-        if self._warm is None or (self._warm.folder, self._warm.stamp) != (folder, stamp):
-            report("load", 0, 1)
-            self._warm = None  # two models may not fit
-            self._warm = WarmModel(folder, stamp, AnimateMe.from_checkpoint(folder, self._device, self._half))
-            report("load", 1, 1)
-        return self._warm.model
+        """The model that moves heads."""
+        return self._animate_me.of(_checkpoint_folder(checkpoint), report)
 
 
 def device_name(device: str) -> str:
@@ -530,9 +502,3 @@ def _identity_residual(model: AnimateMe, neutral: Floats) -> float:
     offset = similarity_to(mean, neutral[skin]).apply(neutral[skin]) - mean
     nearest = np.tensordot(model.identity_solver(offset), model.head.identity_basis[:, skin], axes=1)
     return float(np.sqrt(np.mean(np.square(offset - nearest).sum(axis=1))))
-
-
-def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Names, sizes and times of the files of a checkpoint; no deeper, for it may be any folder."""
-    files = sorted(file for file in (*folder.glob("*"), *folder.glob("*/*")) if file.is_file())
-    return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
