@@ -40,14 +40,12 @@ def test_the_topology_has_the_same_name_on_both_sides(head):
     assert read_fingerprint(head.data) == head_module.fingerprint(len(head.data.vertices), edges)
 
 
-@pytest.mark.skipif(not CONFIG.is_file(), reason="the default checkpoint is not built yet")
 def test_every_part_of_the_shipped_head_has_a_look(dimple):
     from dimple_under_test.addon.material_writer import LOOKS
 
     assert set(json.loads(CONFIG.read_text(encoding="utf-8"))["material_names"]) <= LOOKS.keys()
 
 
-@pytest.mark.skipif(not CONFIG.is_file(), reason="the default checkpoint is not built yet")
 def test_the_shipped_head_is_recognised_from_its_config(dimple):
     from dimple_under_test.addon.preferences import checkpoint, checkpoint_folder
 

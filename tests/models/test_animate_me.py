@@ -20,7 +20,6 @@ from tests.models.conftest import TinyRun
 from tests.models.tiny_truth import LABELS, TinyTruth
 
 SHIPPED = Path(__file__).resolve().parents[2] / "models" / "checkpoints" / "animate-me"
-shipped = pytest.mark.skipif(not (SHIPPED / INDEX_NAME).is_file(), reason="no trained checkpoint yet")
 MEGABYTE = 2**20
 
 
@@ -280,7 +279,6 @@ def test_a_head_of_another_topology_is_explained(copy: Path, head: Head) -> None
     refuses(copy, "belong together")
 
 
-@shipped
 def test_the_shipped_checkpoint_is_small_and_holds_no_code() -> None:
     files = [path for path in SHIPPED.rglob("*") if path.is_file()]
     suffixes = {".json", ".jsonl", ".safetensors", ".toml", ".md"}
@@ -288,7 +286,6 @@ def test_the_shipped_checkpoint_is_small_and_holds_no_code() -> None:
     assert sum(path.stat().st_size for path in files if path.name != "transfer.safetensors") <= 20 * MEGABYTE
 
 
-@shipped
 def test_the_shipped_checkpoint_keeps_what_it_generates() -> None:
     model = AnimateMe.from_checkpoint(SHIPPED, device="cpu")
     person = model.new_person(5)[: model.head.skin_vertices]

@@ -16,7 +16,6 @@ from models.bound_head import bind_head
 from models.head import Head
 
 HEAD = Path(__file__).resolve().parents[2] / "models" / "checkpoints" / "animate-me" / "head"
-pytestmark = pytest.mark.skipif(not (HEAD / "config.json").is_file(), reason="needs the shipped head")
 
 
 @pytest.fixture(scope="module")
