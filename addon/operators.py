@@ -35,7 +35,7 @@ def generate_refusal(context: bpy.types.Context) -> str | None:
 def nothing_to_express(context: bpy.types.Context) -> str | None:
     """What is missing to say what the face shall do."""
     signal = context.scene.dimple_signal
-    if signal.source == "PROFILE" and not context.scene.dimple.expressions():
+    if signal.uses_profile and not context.scene.dimple.expressions():
         return "Choose an expression, or add a unit under Units"
     return signal.refusal(target_head(context))
 

@@ -59,7 +59,7 @@ class DIMPLE_PT_main(DimplePanel, bpy.types.Panel):
         _draw_head_state(layout, context)
 
         column = layout.column()
-        by_profile = context.scene.dimple_signal.source == "PROFILE"
+        by_profile = context.scene.dimple_signal.uses_profile
         row = column.row()
         row.active = by_profile
         row.prop(settings, "label")

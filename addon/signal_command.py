@@ -98,6 +98,7 @@ def complete(
     request = replace(
         request,
         expressions=expressions,
+        presets=named_presets((*expressions, *moments)),
         frames=frames,
         left=options.left,
         right=options.right,
@@ -112,8 +113,7 @@ def complete(
     if options.performance is not None:
         longest = LONGEST if options.frames is None and not moments and not options.curves else request.frames
         request = with_take(request, options.performance.resolve(), options.performance_start, longest)
-    texts = (*expressions, *moments)
-    return replace(request, expressions=expressions, presets=named_presets(texts)), arrays
+    return request, arrays
 
 
 def _moments_in(path: Path) -> list[str]:

@@ -30,7 +30,7 @@ class DIMPLE_PT_signal(DimplePanel, bpy.types.Panel):
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
 
     def draw(self, context: bpy.types.Context) -> None:
-        """The source and what it needs; sides; micro-motion and blinks."""
+        """The source, what it needs and whether it adds; sides; micro-motion and blinks."""
         layout, signal = self.layout, context.scene.dimple_signal
         layout.use_property_split = True
         layout.use_property_decorate = False
@@ -44,6 +44,8 @@ class DIMPLE_PT_signal(DimplePanel, bpy.types.Panel):
                 layout.prop(signal, "performance")
                 layout.prop(signal, "performance_start")
                 layout.prop(signal, "whole_take")
+        if signal.source != "PROFILE":
+            layout.prop(signal, "adds")
         sides = layout.column(align=True)
         sides.prop(signal, "left", slider=True)
         sides.prop(signal, "right", slider=True)

@@ -116,6 +116,11 @@ class DimpleSignalSettings(bpy.types.PropertyGroup):
         ],
         default="PROFILE",
     )
+    adds: BoolProperty(
+        name="Add to Expression",
+        description="On top of the expression above along its profile, rather than instead of it",
+        default=False,
+    )
     moments: CollectionProperty(type=DimpleMoment)
     active_moment: IntProperty(name="Active Moment", description="The moment that is selected in the list")
     performance: StringProperty(
@@ -167,6 +172,11 @@ class DimpleSignalSettings(bpy.types.PropertyGroup):
         precision=0,
     )
 
+    @property
+    def uses_profile(self) -> bool:
+        """Whether the expression above and its profile have a part in it."""
+        return self.source == "PROFILE" or self.adds
+
     def refusal(self, head: bpy.types.Object) -> str | None:
         """Why there is nothing to generate, and the way out."""
         if self.source == "MOMENTS" and not self.moments:
@@ -181,17 +191,20 @@ class DimpleSignalSettings(bpy.types.PropertyGroup):
         self, request: AnimateRequest, head: bpy.types.Object, start: int
     ) -> tuple[AnimateRequest, dict[str, NDArray[np.float32]]]:
         """The request with all this in it, and the arrays that go with it. Raises HeadError."""
+        expressions = request.expressions if self.uses_profile else ()
+        moments = [moment.text() for moment in self.moments] if self.source == "MOMENTS" else []
         request = replace(
             request,
+            expressions=expressions,
             left=round(self.left, 4),
             right=round(self.right, 4),
             micro_motion=round(self.micro_motion, 4),
             blinks=round(self.blinks, 2),
-            presets=named_presets(request.expressions),
+            presets=named_presets((*expressions, *moments)),
         )
         match self.source:
             case "MOMENTS":
-                return with_moments(request, [moment.text() for moment in self.moments], request.frames), {}
+                return with_moments(request, moments, request.frames), {}
             case "CURVES":
                 return with_curves(request, head, start)
             case "PERFORMANCE":
@@ -202,13 +215,11 @@ class DimpleSignalSettings(bpy.types.PropertyGroup):
 
 
 def with_moments(request: AnimateRequest, moments: Sequence[str], frames: int) -> AnimateRequest:
-    """The request of moments instead of expressions, at least as long as it takes to reach the last one."""
+    """The request with moments in it, at least as long as it takes to reach the last one."""
     last = max(map(_seconds, moments), default=0.0)
     return replace(
         request,
-        expressions=(),
         moments=tuple(moments),
-        presets=named_presets(moments),
         frames=min(max(frames, round(last * request.frame_rate) + 1), LONGEST),
     )
 
@@ -216,21 +227,20 @@ def with_moments(request: AnimateRequest, moments: Sequence[str], frames: int) -
 def with_curves(
     request: AnimateRequest, head: bpy.types.Object, start: int
 ) -> tuple[AnimateRequest, dict[str, NDArray[np.float32]]]:
-    """The request of the units keyframed on the head, from frame `start` on. Raises HeadError."""
+    """The request with the units keyframed on the head, from frame `start` on. Raises HeadError."""
     names, weights = read_curves(head, start, request.frames)
     found = digest(weights.tobytes())
-    return replace(request, expressions=(), curves=names, signal_digest=found), {"curves": weights}
+    return replace(request, curves=names, signal_digest=found), {"curves": weights}
 
 
 def with_take(request: AnimateRequest, path: Path, begin: float, frames: int) -> AnimateRequest:
-    """The request of a captured take, for at most `frames`. Raises HeadError where it cannot be read."""
+    """The request with a captured take, for at most `frames`. Raises HeadError where it cannot be read."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise HeadError(f"“{path}” cannot be read ({error.strerror}): choose the CSV of a take.") from error
     return replace(
         request,
-        expressions=(),
         performance=str(path),
         performance_start=begin,
         frames=frames,

@@ -47,15 +47,17 @@ BODY_BLOBS: Mapping[str, tuple[float, float, float, float, float, float]] = {
 }
 """Ellipsoids in space: centre and radii, mm."""
 BEARD = (
-    (-40.0, 0.0),
+    (-22.0, -32.0),
+    (-34.0, 0.0),
     (-56.0, 58.0),
     (-66.0, 74.0),
     (-80.0, 88.0),
     (-112.0, 82.0),
     (-140.0, 66.0),
     (-168.0, 40.0),
+    (-184.0, -40.0),
 )
-"""y and half width of the beard on the chart; it starts under the nose."""
+"""y and half width of the beard on the chart, less than nothing where it has not begun: under the nose."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,10 +136,10 @@ class SkinAtlas:
             found[name] = np.exp(-(np.square(arm) ** 2).sum(axis=1)).astype(np.float32)
         found["neck"] = smooth_step((-82.0 - bent[:, 1] + 0.25 * (bent[:, 2] - 90.0)) / 12.0)
         height, width = np.array(BEARD).T
-        half = np.interp(-at[:, 1], -height, width, left=0.0, right=0.0)
+        half = np.interp(-at[:, 1], -height, width)
         bare = np.interp(at[:, 1], [-66.0, -44.0], [0.0, 34.0])  # between nose and cheek nothing grows
-        found["beard"] = smooth_step((half - side) / 26.0 + 0.5) * smooth_step((side - bare) / 12.0 + 0.9)
-        found["beard"] *= (half > 0) & ~island
+        found["beard"] = smooth_step((half - side) / 40.0 + 0.5) * smooth_step((side - bare) / 12.0 + 0.9)
+        found["beard"] *= ~island
         hairline = 68.0 + 0.35 * (96.0 - side) * (side < 96.0) - 1.6 * np.maximum(side - 84.0, 0.0)
         found["scalp"] = smooth_step((at[:, 1] - hairline) / 10.0) * ~island * (self.points[:, 1] > -20.0)
         return found

@@ -24,7 +24,7 @@ from .skin_cache import Records, count_people, has_shard, write_people, write_se
 
 Floats = NDArray[np.float32]
 
-SETTING = {"skin": "authored", "version": 2}
+SETTING = {"skin": "authored", "version": 3}
 """Written into the cache: what its maps are, and which edition of the painter made them."""
 STILL = 0.15
 """mm; added to a frame's mean motion when frames are chosen, so that quiet ones are not left out."""

@@ -150,6 +150,17 @@ class TestMomentsAndTakes:
         assert request.expressions == ()
         assert request.frames == 25  # the last moment is reached at 24 frames a second
 
+    def test_moments_add_to_the_expression_when_asked(self, dimple, head, settings, signal):
+        signal.source = "MOMENTS"
+        bpy.ops.dimple.add_moment()
+        signal.moments[0].expression = "jawOpen"
+        signal.adds = True
+        request = request_of(dimple, head)
+        assert request.moments == ("0.5:jawOpen=1",)
+        assert request.expressions == ("happiness",)
+        settings.label = "none"  # nothing that could be added to
+        assert not bpy.ops.dimple.generate.poll()
+
     def test_a_take_is_named_and_told_from_another(self, dimple, head, settings, signal, tmp_path):
         signal.source = "PERFORMANCE"
         assert not bpy.ops.dimple.generate.poll()
