@@ -15,7 +15,25 @@ from numpy.typing import NDArray
 from models.alignment import similarity_to
 from models.animate_me import AnimateMe, choose_device
 from models.appearance import Appearance
-from models.appearance_job import (
+from models.bound_head import BoundHead, bind_head
+from models.bound_library import carry_library
+from models.diffusion import TRAIN_TIMESTEPS
+from models.drawn_signal import Drawing, draw_signal
+from models.errors import CheckpointError, InputError
+from models.evaluation.plain_upscale import plain_upscaler
+from models.expression import UNIT_NAMES
+from models.head import Head
+from models.library import SampledLibrary, sample_library
+from models.library_file import shape_set
+from models.library_sets import chosen
+from models.micro_motion import bring_to_life
+from models.presets import preset_stage
+from models.registration.artist_head import ArtistHead, Mesh
+from models.saved_presets import SavedPreset, save_preset
+from models.signal import remarks
+from models.skin.authored_skin import AuthoredSkin, Painting
+from models.skin.head import SkinHead
+from models.skin.job import (
     LARGEST_PAINTING,
     SkinJob,
     SkinModel,
@@ -23,28 +41,10 @@ from models.appearance_job import (
     check_resolution,
     needs_upscaler,
 )
-from models.appearance_plan import Plan, plan_expression, plan_frames, plan_keys
-from models.artist_head import ArtistHead, Mesh
-from models.authored_skin import AuthoredSkin, Painting
-from models.bound_head import BoundHead, bind_head
-from models.bound_library import carry_library
-from models.diffusion import TRAIN_TIMESTEPS
-from models.drawn_signal import Drawing, draw_signal
-from models.errors import CheckpointError, InputError
-from models.expression import UNIT_NAMES
-from models.head import Head
-from models.library import SampledLibrary, sample_library
-from models.library_file import shape_set
-from models.library_sets import chosen
-from models.micro_motion import bring_to_life
-from models.plain_upscale import plain_upscaler
-from models.presets import preset_stage
-from models.saved_presets import SavedPreset, save_preset
-from models.signal import remarks
-from models.skin_head import SkinHead
-from models.textures import albedo_of_texels, read_albedo
+from models.skin.plan import Plan, plan_expression, plan_frames, plan_keys
+from models.skin.textures import albedo_of_texels, read_albedo
+from models.skin.upscaler_weights import load_upscaler
 from models.units import merged_pairs
-from models.upscaler_weights import load_upscaler
 
 from .head_check import check_head
 from .job_folder import JobFolder

@@ -9,15 +9,8 @@ from typing import Annotated
 
 import typer
 
-from . import (
-    commands_appearance,
-    commands_binding,
-    commands_expressions,
-    commands_measure,
-    commands_skin,
-    commands_words,
-)
-from .command_line import (
+from .commands import appearance, binding, expressions, measure, skin, words
+from .commands.options import (
     CACHE,
     CHECKPOINT,
     CHECKPOINTS,
@@ -42,12 +35,12 @@ evaluate = typer.Typer(no_args_is_help=True, help="Measure a checkpoint on peopl
 app.add_typer(corpus, name="corpus")
 app.add_typer(train, name="train")
 app.add_typer(evaluate, name="evaluate")
-commands_expressions.attach(train, evaluate)
-commands_appearance.attach(train, evaluate)
-commands_binding.attach(evaluate)
-commands_measure.attach(train, evaluate)
-commands_skin.attach(corpus)
-commands_words.attach(evaluate)
+expressions.attach(train, evaluate)
+appearance.attach(train, evaluate)
+binding.attach(evaluate)
+measure.attach(train, evaluate)
+skin.attach(corpus)
+words.attach(evaluate)
 
 
 @corpus.command("template")
@@ -155,8 +148,8 @@ def train_animate_me(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done.")] = False,
 ) -> None:
     """Train AnimateMe, or go on where a run stopped."""
-    from .training import TrainingConfig
-    from .training import train_animate_me as run
+    from .training.animate_me import TrainingConfig
+    from .training.animate_me import train_animate_me as run
 
     report(run(TrainingConfig.read(config), dry_run=dry_run), None)
 
@@ -176,10 +169,10 @@ def evaluate_animate_me(
     json_path: Json = None,
 ) -> None:
     """Compare AnimateMe with everything it has to beat, on people it has never seen, in one run."""
-    from .evaluation import Plan
-    from .evaluation import evaluate_animate_me as run
+    from .evaluation.animate_me import Plan
+    from .evaluation.animate_me import evaluate_animate_me as run
+    from .evaluation.late_start import compare_late_starts
     from .expression import LABELS
-    from .late_start import compare_late_starts
 
     labels = LABELS if label is None else tuple(label)
     if unknown := [name for name in labels if name not in LABELS]:
@@ -211,7 +204,7 @@ def evaluate_identity(
     json_path: Json = None,
 ) -> None:
     """How new and how various the new people are, beside the training people and true test people."""
-    from .evaluation_identity import evaluate_identity as run
+    from .evaluation.identity import evaluate_identity as run
 
     report(run(head, corpus_folder, people=people, autoencoder_minutes=autoencoder_minutes), json_path)
 
@@ -252,7 +245,7 @@ def bench(
     json_path: Json = None,
 ) -> None:
     """Measure speed, every figure a ratio of two things timed in this run."""
-    from .bench import bench as run
+    from .evaluation.bench import bench as run
 
     known = (corpus_folder / "corpus.json").is_file()
     report(run(checkpoint, truth_of(checkpoint, ict, corpus_folder) if known else None), json_path)

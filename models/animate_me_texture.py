@@ -15,9 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from .animate_me import choose_device
-from .appearance_checkpoint import load_appearance, save_appearance
 from .autoencoder import MapAutoencoder
-from .brdf_maps import from_images, to_images
 from .diffusion import TRAIN_TIMESTEPS, OnStep, make_scheduler, sample_consistent, training_schedule
 from .exp_diff import ALBEDO, Condition, LatentDenoiser
 from .expected_maps import ExpectedLatents
@@ -25,8 +23,10 @@ from .expected_motion import ExpectedMotion
 from .guidance import NOISE_SCALE, guided
 from .head import Head
 from .prompts import PromptEmbedder
+from .skin.brdf_maps import from_images, to_images
+from .skin.checkpoint import load_appearance, save_appearance
+from .skin.window_maps import fitted
 from .uv_maps import FACE_WINDOW, Window
-from .window_maps import fitted
 
 Floats = NDArray[np.float32]
 

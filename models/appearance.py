@@ -26,9 +26,7 @@ from torch import Tensor
 
 from .alignment import similarity_to
 from .animate_me import choose_device
-from .appearance_checkpoint import load_appearance, save_appearance
 from .autoencoder import MapAutoencoder
-from .brdf_maps import BrdfMaps, from_images, neutral_known, to_images
 from .diffusion import TRAIN_TIMESTEPS, OnStep, make_scheduler, sample_consistent, training_schedule
 from .errors import InputError
 from .exp_diff import ALBEDO, NORMAL, POSITION, Condition, LatentDenoiser, repeat_texture
@@ -37,9 +35,11 @@ from .expected_motion import ExpectedMotion
 from .guidance import NOISE_SCALE, guided
 from .head import Head
 from .prompts import PromptEmbedder
-from .surface_strain import STRAIN_TEXELS, RestMetric, crease_features
+from .skin.brdf_maps import BrdfMaps, from_images, neutral_known, to_images
+from .skin.checkpoint import load_appearance, save_appearance
+from .skin.surface_strain import STRAIN_TEXELS, RestMetric, crease_features
+from .skin.window_maps import fitted
 from .uv_maps import FACE_WINDOW, UVLayout, Window
-from .window_maps import fitted
 
 Floats = NDArray[np.float32]
 

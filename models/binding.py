@@ -16,20 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .alignment import similarity_to
-from .binding_attachment import attach, attachment_of
-from .binding_companions import classify
-from .binding_diagnosis import diagnose
-from .binding_eyes import Eyes
-from .binding_fit import Fit
-from .binding_location import locate, read_landmarks, sampled
-from .binding_pose import Pose
-from .binding_registration import register
-from .binding_surface import read_surface
-from .binding_symmetric import make_symmetric
-from .binding_template import template_of
-from .binding_transfer import Attachment, HeadMotion
 from .errors import InputError
 from .head import Head
+from .registration.attachment import attach, attachment_of
+from .registration.companions import classify
+from .registration.diagnosis import diagnose
+from .registration.eyes import Eyes
+from .registration.fit import Fit
+from .registration.location import locate, read_landmarks, sampled
+from .registration.nonrigid import register
+from .registration.pose import Pose
+from .registration.surface import read_surface
+from .registration.symmetric import make_symmetric
+from .registration.template import template_of
+from .registration.transfer import Attachment, HeadMotion
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -67,7 +67,7 @@ class Binding:
 
     @property
     def rule(self) -> NDArray[np.int8]:
-        """(V,) of ``binding_transfer.Rule``."""
+        """(V,) of ``registration.transfer.Rule``."""
         return self.attachment.rule
 
     @cached_property
@@ -188,11 +188,11 @@ def bind(
 ) -> Binding:
     """Bind a mesh, vertices (V, 3) in any units and axes and faces (F, 3) or (F, 4), to the head.
 
-    landmarks: positions in the mesh's own space by the names of ``binding_template.LANDMARKS``; three or more
-    also settle where the face is, and a mesh that shows no face then is doubted but not refused. ``on_step``
-    hears (done, of so many) several times a second; what it raises ends the binding. Same input and seed,
-    same binding. Raises InputError when the mesh cannot be used or shows no face; what is doubtful is said
-    by ``sentence``.
+    landmarks: positions in the mesh's own space by the names of ``registration.template.LANDMARKS``; three
+    or more also settle where the face is, and a mesh that shows no face then is doubted but not refused.
+    ``on_step`` hears (done, of so many) several times a second; what it raises ends the binding. Same input
+    and seed, same binding. Raises InputError when the mesh cannot be used or shows no face; what is doubtful
+    is said by ``sentence``.
     """
     progress = _Progress(on_step)
     progress(0)

@@ -14,15 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import binding_cache
 from .alignment import similarity_to
-from .artist_head import ArtistHead
 from .binding import Binding, OnStep, bind
-from .binding_template import LANDMARKS
-from .bound_companions import SECOND_HEAD, companion_roles, has_second_head, part_of, with_companions
 from .errors import InputError
 from .head import Head
-from .own_topology import head_order, recognised_binding
+from .registration import cache as binding_cache
+from .registration.artist_head import ArtistHead
+from .registration.bound_companions import (
+    SECOND_HEAD,
+    companion_roles,
+    has_second_head,
+    part_of,
+    with_companions,
+)
+from .registration.own_topology import head_order, recognised_binding
+from .registration.template import LANDMARKS
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]

@@ -19,7 +19,7 @@ from torch.nn.functional import silu
 
 from .denoiser import TIME_FEATURES, time_features
 from .diffusion import Prediction
-from .latent_blocks import HEAD, WINDOW, ConditionedBlock, Down, MapAttention, MapConv, Up, side_by_side
+from .skin.latent_blocks import HEAD, WINDOW, ConditionedBlock, Down, MapAttention, MapConv, Up, side_by_side
 
 POSITION, ALBEDO = "position", "albedo"
 BRDF = (ALBEDO, "specular", "roughness", "relief")

@@ -17,7 +17,7 @@ from .exp_diff import ALBEDO, POSITION
 class ExpectedLatents(nn.Module):
     """Expectation and spread of the latents of S maps; the geometry's own is none beyond the strain.
 
-    All tensors are buffers: fitted by `expected_maps_fit`, never trained.
+    All tensors are buffers: fitted by `training.expected_maps_fit`, never trained.
     """
 
     mean: Tensor  # (S * C, h, w) of all skins at rest

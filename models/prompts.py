@@ -14,9 +14,9 @@ from torch.nn.functional import normalize
 
 from .errors import InputError
 from .expression import UNIT_NAMES
+from .language.prompts import words_of
 from .units import merged_pairs
 from .words import Words
-from .words_prompts import words_of
 
 Floats = NDArray[np.float32]
 

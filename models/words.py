@@ -3,7 +3,7 @@
 A text encoder embeds the prompt; a head, trained so that prompts and stages meet in one space, decodes the
 embedding to the closest mixture of units. As ExpDiff (section III-C) takes CLIP's text encoder so that
 prompts never seen in training have a meaning, any encoder folder can stand in for the small one that comes
-with Dimple: `training_text.train_head` trains a head on top of it.
+with Dimple: `training.text.train_head` trains a head on top of it.
 """
 
 import json
@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 from .errors import CheckpointError, InputError
 from .expression import MAX_WEIGHT, UNIT_NAMES
+from .language.codes_reading import read_codes
+from .language.lexicon import EMPTY
+from .language.prompts import words_of
+from .language.reading import STRUCTURE, Clause, clauses_of, together
+from .language.spelling import closest_word
 from .text import TextEncoder, load_text_encoder
 from .units import merged_pairs
-from .words_codes_reading import read_codes
-from .words_lexicon import EMPTY
-from .words_prompts import words_of
-from .words_reading import STRUCTURE, Clause, clauses_of, together
-from .words_spelling import closest_word
 
 EXAMPLE = "for example “a tired smile, left brow raised”"
 LONGEST = 48
@@ -164,7 +164,7 @@ class Words:
         return together(clauses, stages)
 
     def place(self, prompts: list[str]) -> Tensor:
-        """Directions (N, joint) of prompts as `words_prompts.words_of` leaves them."""
+        """Directions (N, joint) of prompts as `language.prompts.words_of` leaves them."""
         with torch.inference_mode():
             return self.head.place_text(self.encoder.embed(prompts))
 

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..autoencoder import MapAutoencoder
-from ..brdf_maps import to_images
 from ..errors import InputError
 from ..exp_diff import POSITION
 from ..expected_motion import ExpectedMotion
 from ..head import Head
-from ..surface_strain import STRAIN_TEXELS, RestMetric, crease_features
+from ..skin.brdf_maps import to_images
+from ..skin.surface_strain import STRAIN_TEXELS, RestMetric, crease_features
 from ..uv_maps import UVLayout
 from .skin_cache import SkinCache
 from .skin_images import rasterised, skin_images

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..brdf_maps import to_images
 from ..exp_diff import POSITION
 from ..head import Head
+from ..skin.brdf_maps import to_images
 from .skin_cache import SkinCache
 
 KINDS = ("offset", POSITION, "albedo", "specular", "roughness", "relief", "normal")

@@ -18,10 +18,10 @@ from PIL import Image, UnidentifiedImageError
 
 from ..authored.skin import nearest_texels
 from ..binding import bind
-from ..binding_correspondence import nearest_on
-from ..binding_surface import vertex_normals
 from ..errors import InputError
 from ..head import Head
+from ..registration.correspondence import nearest_on
+from ..registration.surface import vertex_normals
 from ..uv_maps import UVLayout, sample
 
 Floats = NDArray[np.float32]

@@ -285,7 +285,7 @@ def test_removing_landmarks(stranger):
 
 
 def test_landmarks_are_those_that_the_worker_knows():
-    binding_template = pytest.importorskip("models.binding_template")
+    binding_template = pytest.importorskip("models.registration.template")
     from dimple_under_test.addon.binding_properties import LANDMARKS
 
     assert list(LANDMARKS) == list(binding_template.LANDMARKS)

@@ -227,7 +227,7 @@ def test_what_the_artist_says_of_a_companion_goes_to_the_worker(dimple, head, ey
 
 
 def test_the_parts_are_those_that_the_worker_knows():
-    artist_head = pytest.importorskip("models.artist_head")
+    artist_head = pytest.importorskip("models.registration.artist_head")
     from dimple_under_test.addon.binding_properties import PARTS
 
     assert PARTS == artist_head.PARTS

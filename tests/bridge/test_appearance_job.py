@@ -29,7 +29,7 @@ from .test_jobs import (
 
 pytest.importorskip("torch")
 from models.head import Head
-from models.textures import read_albedo, write_png
+from models.skin.textures import read_albedo, write_png
 from models.uv_maps import uv_triangles
 
 CHECKPOINT = "animate-me"

@@ -10,7 +10,7 @@ import pytest
 from models.animate_me import AnimateMe
 from models.head import Head
 from models.topology import Level, mesh_hierarchy
-from models.training import TrainingConfig, train_animate_me
+from models.training.animate_me import TrainingConfig, train_animate_me
 from tests.models.tiny import tiny_corpus, tiny_head
 
 CONFIG = """

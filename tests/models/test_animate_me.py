@@ -11,8 +11,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from models.animate_me import DENOISER, HEAD, INDEX_NAME, SAMPLERS, AnimateMe, choose_device
-from models.baselines import additive_motion
 from models.errors import CheckpointError, InputError
+from models.evaluation.baselines import additive_motion
 from models.expression import UNIT_INDEX, expression_signal
 from models.head import Head
 from models.weights import WEIGHTS_NAME

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from models.appearance import Appearance, AppearanceResult, directional_difference
-from models.brdf_maps import BrdfMaps, from_images, to_images
 from models.errors import CheckpointError, InputError
 from models.expression import UNIT_NAMES
 from models.guidance import guided
 from models.head import Head
+from models.skin.brdf_maps import BrdfMaps, from_images, to_images
 from models.uv_maps import UVLayout
 from tests.models.tiny import tiny_head
 from tests.models.tiny_appearance import save_tiny_appearance, tiny_appearance, unwrapped

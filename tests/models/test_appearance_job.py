@@ -10,18 +10,18 @@ import pytest
 from numpy.typing import NDArray
 
 from models.appearance import Appearance
-from models.appearance_job import SkinJob, check_resolution, without_spikes
-from models.appearance_plan import Subject, plan_expression, plan_frames
-from models.artist_head import ArtistHead, Mesh
 from models.bound_head import bind_head
 from models.errors import InputError
+from models.evaluation.plain_upscale import plain_upscaler
 from models.expression import UNIT_NAMES
 from models.head import Head
-from models.plain_upscale import plain_upscaler
-from models.skin_head import SkinHead
-from models.skin_tile import resampled
-from models.skin_uv import SkinLayouts
-from models.textures import read_albedo
+from models.registration.artist_head import ArtistHead, Mesh
+from models.skin.head import SkinHead
+from models.skin.job import SkinJob, check_resolution, without_spikes
+from models.skin.plan import Subject, plan_expression, plan_frames
+from models.skin.textures import read_albedo
+from models.skin.tile import resampled
+from models.skin.uv import SkinLayouts
 from models.upscale import DifferenceUpscaler, Upscaler, UpscalerConfig
 from models.uv_maps import uv_triangles
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.appearance_plan import plan_expression, plan_frames, plan_keys
-from models.appearance_sets import choose_sets, compression_energy, side_weights
 from models.errors import InputError
 from models.expression import UNIT_NAMES, expression_signal
 from models.head import Head
 from models.motion_stage import stages_of_motion
+from models.skin.plan import plan_expression, plan_frames, plan_keys
+from models.skin.sets import choose_sets, compression_energy, side_weights
 
 WORDS = Path(__file__).parents[2] / "models/checkpoints/text"
 FOLDER = Path(__file__).parents[2] / "models/checkpoints/animate-me/head"

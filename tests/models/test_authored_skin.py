@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.artist_head import ArtistHead, Mesh
-from models.authored_skin import AuthoredSkin, Painting
 from models.bound_head import BoundHead, bind_head
-from models.brdf_maps import BrdfMaps
 from models.errors import InputError
 from models.expression import UNIT_NAMES, expression_signal
 from models.head import Head
-from models.skin_head import SkinHead
+from models.registration.artist_head import ArtistHead, Mesh
+from models.skin.authored_skin import AuthoredSkin, Painting
+from models.skin.brdf_maps import BrdfMaps
+from models.skin.head import SkinHead
 
 FOLDER = Path(__file__).parents[2] / "models/checkpoints/animate-me/head"
 SIZE = 128
@@ -91,8 +91,8 @@ class FakeBinding:
     """A binding of the head's own skin, each vertex at its own place, in centimetres and turned."""
 
     def __init__(self, head: Head) -> None:
-        from models.binding_pose import Pose
-        from models.binding_transfer import Rule
+        from models.registration.pose import Pose
+        from models.registration.transfer import Rule
 
         triangles = head.skin_triangles
         self.triangle = np.zeros(head.skin_vertices, np.int32)

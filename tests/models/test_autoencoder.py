@@ -11,13 +11,13 @@ import torch
 from diffusers import AutoencoderKL
 
 from models.autoencoder import MapAutoencoder
-from models.autoencoder_start import PatchComponents, linear_start
 from models.corpus.skin_cache import SkinCache
 from models.corpus.skin_images import skin_images
 from models.errors import CheckpointError, InputError
 from models.head import Head
-from models.optimisation import Phase
-from models.training_autoencoder import AutoencoderTraining, train_autoencoder
+from models.training.autoencoder import AutoencoderTraining, train_autoencoder
+from models.training.autoencoder_start import PatchComponents, linear_start
+from models.training.optimisation import Phase
 from tests.models.tiny import tiny_head
 from tests.models.tiny_appearance import unwrapped
 from tests.models.tiny_skin_cache import tiny_skin

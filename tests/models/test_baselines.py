@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from models.animate_me import AnimateMe
-from models.baselines import Baselines, class_mean, generic_transfer, intensity_along
 from models.corpus.cache import FrameCache
 from models.errors import InputError
+from models.evaluation.baselines import Baselines, class_mean, generic_transfer, intensity_along
 from models.expression import UNIT_INDEX, UNIT_NAMES, parse_expression
 from models.head import Head
 from tests.models.conftest import TinyRun

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from models import bench
 from models.animate_me import SAMPLERS, AnimateMe, Sampler
+from models.evaluation import bench
 from models.head import Head
 from models.spiral import SpiralConv
 from tests.models.conftest import TinyRun

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from models import binding_search
 from models.binding import Binding, bind
-from models.binding_location import locate
-from models.binding_surface import read_surface
-from models.binding_template import template_of
-from models.binding_transfer import Rule
 from models.errors import InputError
 from models.head import Head
+from models.registration import search as binding_search
+from models.registration.location import locate
+from models.registration.surface import read_surface
+from models.registration.template import template_of
+from models.registration.transfer import Rule
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = ROOT / "models" / "checkpoints" / "animate-me" / "head"
@@ -189,7 +189,7 @@ def test_saved_and_loaded_it_does_the_same(mannequin: Mannequin, tmp_path: Path)
 
 def test_a_person_in_another_topology_moves_as_in_truth(head: Head):
     from models.corpus.ict import ICT
-    from models.evaluation_binding_meshes import layouts, person
+    from models.evaluation.binding_meshes import layouts, person
 
     ict = ICT.load(SHARED / "ict-facekit")
     layout = layouts(ict)[1]
@@ -228,7 +228,7 @@ def short_search(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.usefixtures("short_search")
 def test_an_egg_is_refused(head: Head):
-    from models.evaluation_binding_meshes import nonsense
+    from models.evaluation.binding_meshes import nonsense
 
     kind, vertices, triangles = nonsense(1)
     assert kind == "egg"

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import binding_cache, bound_head
-from models.artist_head import ArtistHead, Mesh
+from models import bound_head
 from models.binding import Binding
 from models.bound_head import bind_head
 from models.head import Head
+from models.registration import cache as binding_cache
+from models.registration.artist_head import ArtistHead, Mesh
 
 HEAD = Path(__file__).resolve().parents[2] / "models" / "checkpoints" / "animate-me" / "head"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.binding_eyes import Eyes
-from models.binding_location import read_landmarks
-from models.binding_surface import read_surface
-from models.binding_transfer import Attachment, Rule
 from models.corpus.shading import unit_sphere
 from models.errors import InputError
+from models.registration.eyes import Eyes
+from models.registration.location import read_landmarks
+from models.registration.surface import read_surface
+from models.registration.transfer import Attachment, Rule
 
 RADIUS = 12.0
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from models import parts
-from models.artist_head import ArtistHead, Mesh
 from models.bound_head import BoundHead, bind_head
 from models.errors import InputError
 from models.head import Head
+from models.registration.artist_head import ArtistHead, Mesh
 
 HEAD = Path(__file__).resolve().parents[2] / "models" / "checkpoints" / "animate-me" / "head"
 TURN = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32)

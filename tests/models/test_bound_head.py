@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.artist_head import ArtistHead, Mesh
 from models.binding import Binding
-from models.binding_transfer import Rule
-from models.bound_companions import has_second_head
 from models.bound_head import BoundHead, bind_head
 from models.bound_library import carry_library
 from models.errors import InputError
 from models.expression import UNIT_NAMES
 from models.library import SampledLibrary
-from models.own_topology import head_order, is_split_of
+from models.registration.artist_head import ArtistHead, Mesh
+from models.registration.bound_companions import has_second_head
+from models.registration.own_topology import head_order, is_split_of
+from models.registration.transfer import Rule
 from tests.models.binding_model import grid_head
 from tests.models.tiny import tiny_head
 

@@ -13,7 +13,7 @@ from models.authored.skin_chromophores import encoded, pigments, skin_colour
 from models.authored.skin_regions import SkinAtlas
 from models.authored.skin_tension import RestSurface
 from models.authored.skin_traits import draw_skin
-from models.command_line import CHECKPOINT
+from models.commands.options import CHECKPOINT
 from models.corpus.ffhq_uv import read_ffhq_uv
 from models.corpus.j_reflectance import read_j_reflectance
 from models.corpus.skin_cache import SkinCache

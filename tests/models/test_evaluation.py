@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from models.animate_me import SAMPLERS, AnimateMe, Sampler
-from models.comparison import Comparison, Cost
-from models.draws import Draws, network_evaluations
-from models.evaluation import MEAN_FRAMES, PAPER_FRAMES, Plan, evaluate_animate_me
-from models.evaluation_identity import evaluate_identity
-from models.ground_truth import Request, at_moments, balanced_pairs
+from models.evaluation.animate_me import MEAN_FRAMES, PAPER_FRAMES, Plan, evaluate_animate_me
+from models.evaluation.comparison import Comparison, Cost
+from models.evaluation.draws import Draws, network_evaluations
+from models.evaluation.ground_truth import Request, at_moments, balanced_pairs
+from models.evaluation.identity import evaluate_identity
+from models.evaluation.late_start import compare_late_starts
+from models.evaluation.metrics import FaceRegion
 from models.head import Head
-from models.late_start import compare_late_starts
-from models.metrics import FaceRegion
 from tests.models.conftest import TinyRun
 from tests.models.tiny_truth import LABELS, TinyTruth
 
@@ -28,8 +28,8 @@ SAMPLERS_FOR_TESTS = {
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.evaluation.SAMPLERS", SAMPLERS_FOR_TESTS)
-    monkeypatch.setattr("models.late_start.SAMPLERS", SAMPLERS_FOR_TESTS)
+    monkeypatch.setattr("models.evaluation.animate_me.SAMPLERS", SAMPLERS_FOR_TESTS)
+    monkeypatch.setattr("models.evaluation.late_start.SAMPLERS", SAMPLERS_FOR_TESTS)
 
 
 @pytest.fixture

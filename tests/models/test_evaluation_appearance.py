@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.appearance_rows import (
+from models.corpus.skin_cache import SkinCache
+from models.evaluation.appearance import Plan, best_in_each_column, evaluate_exp_diff
+from models.evaluation.appearance_rows import (
     Answer,
     Row,
     all_rows,
@@ -20,15 +22,13 @@ from models.appearance_rows import (
     truth,
     wrinkle_maps,
 )
-from models.corpus.skin_cache import SkinCache
-from models.evaluation_appearance import Plan, best_in_each_column, evaluate_exp_diff
-from models.evaluation_prompts import evaluate_prompts
+from models.evaluation.face_models import Faces, LinearFaceModel
+from models.evaluation.ground_truth_appearance import SkinRequest
+from models.evaluation.lpips import Lpips
+from models.evaluation.prompts import evaluate_prompts
 from models.expression import UNIT_INDEX, UNIT_NAMES
-from models.face_models import Faces, LinearFaceModel
-from models.ground_truth_appearance import SkinRequest
 from models.head import Head
-from models.lpips import Lpips
-from models.skin_sheet import PIXELS, draw_sheet, lit
+from models.skin.sheet import PIXELS, draw_sheet, lit
 from models.upscale import CHANNELS, stack
 from models.uv_maps import FACE_WINDOW, UVLayout, crop
 from tests.models.tiny_appearance import tiny_appearance

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from models.autoencoder import MapAutoencoder
-from models.autoencoder_start import linear_start
 from models.corpus.skin_cache import SkinCache
 from models.corpus.skin_images import some_images
-from models.evaluation_autoencoder import KINDS, evaluate_autoencoder
-from models.training_autoencoder import linear_code
+from models.evaluation.autoencoder import KINDS, evaluate_autoencoder
+from models.training.autoencoder import linear_code
+from models.training.autoencoder_start import linear_start
 from tests.models.tiny import tiny_head
 from tests.models.tiny_appearance import unwrapped
 from tests.models.tiny_skin_cache import tiny_skin

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from models.animate_me import Sampler
-from models.evaluation_motion import MotionPlan, asked_signal, evaluate_motion, motion_row, weights_reader
+from models.evaluation.motion import MotionPlan, asked_signal, evaluate_motion, motion_row, weights_reader
+from models.evaluation.motion_statistics import band_shares, events, left_right
 from models.expression import ARKIT_UNITS, UNIT_INDEX, UNIT_NAMES, minimum_jerk
 from models.head import Head
 from models.micro_motion import add_micro_motion
-from models.motion_statistics import band_shares, events, left_right
 from tests.models.conftest import TinyRun
 
 RATE = 60.0
@@ -95,7 +95,7 @@ def test_rows_stand_beside_the_capture(
     trained: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick = {"default": Sampler("ddim", 2, 1000)}
-    monkeypatch.setattr("models.evaluation_motion.SAMPLERS", quick)
+    monkeypatch.setattr("models.evaluation.motion.SAMPLERS", quick)
     take = tmp_path / "take.csv"
     lines = [",".join(["Timecode", "BlendShapeCount", *ARKIT_UNITS])]
     for frame in range(60):

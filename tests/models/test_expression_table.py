@@ -10,29 +10,29 @@ import pytest
 import torch
 
 from models.animate_me import SAMPLERS, AnimateMe
-from models.baselines_linear_3dmm import Linear3DMM
 from models.corpus.cache import FrameCache, local_stages
 from models.corpus.frames import preset
 from models.denoiser import DenoiserConfig
 from models.errors import InputError
-from models.evaluation_expressions import Table, evaluate_expressions
-from models.expression import LABELS as ALL_LABELS
-from models.expression_classifier import ExpressionClassifier, judge, train_classifier
-from models.expression_methods import Ours, Question
-from models.expression_plot import plot_specificity
-from models.expression_sequences import MotionBasis, Sequences
-from models.head import Head
-from models.landmark_curves import (
+from models.evaluation.expression_classifier import ExpressionClassifier, judge, train_classifier
+from models.evaluation.expression_methods import Ours, Question
+from models.evaluation.expression_plot import plot_specificity
+from models.evaluation.expression_sequences import MotionBasis, Sequences
+from models.evaluation.expressions import Table, evaluate_expressions
+from models.evaluation.landmark_curves import (
     curves_of,
     exponential,
     karcher_mean,
     logarithm,
     square_root_velocity,
 )
-from models.metrics import frechet_distance
-from models.optimisation import Phase
-from models.training_expressions import ExpressionTraining, train_expressions
-from models.validated_training import Budget, fit_validated
+from models.evaluation.linear_3dmm import Linear3DMM
+from models.evaluation.metrics import frechet_distance
+from models.expression import LABELS as ALL_LABELS
+from models.head import Head
+from models.training.baselines import ExpressionTraining, train_expressions
+from models.training.optimisation import Phase
+from models.training.validated import Budget, fit_validated
 from tests.models.conftest import TinyRun
 from tests.models.tiny import tiny_corpus
 from tests.models.tiny_truth import LABELS, TinyTruth
@@ -219,7 +219,7 @@ def table(trained: TinyRun, head: Head, tmp_path_factory: pytest.TempPathFactory
 
     steps = {name: replace(preset, steps=3) for name, preset in SAMPLERS.items()}
     monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr("models.evaluation_expressions.SAMPLERS", steps)
+    monkeypatch.setattr("models.evaluation.expressions.SAMPLERS", steps)
     first = train()
     trained_once = len(phases)
     second = train()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.corpus.skin_cache import SkinCache
-from models.face_models import Faces, LinearFaceModel, SemanticFaceModel
+from models.evaluation.face_models import Faces, LinearFaceModel, SemanticFaceModel
 from models.principal import Components
 from tests.models.tiny_skin import FRAMES, SIZE, tiny_skin, unwrapped_head
 

@@ -17,8 +17,8 @@ from models.exp_diff import (
     repeat_texture,
 )
 from models.expected_maps import ExpectedLatents
-from models.latent_blocks import from_windows, side_by_side, to_windows
-from models.training_latents import Denoising
+from models.skin.latent_blocks import from_windows, side_by_side, to_windows
+from models.training.latents import Denoising
 
 TINY = LatentDenoiserConfig(
     latent_channels=3,

@@ -12,18 +12,18 @@ import torch
 from models.animate_me_texture import AnimateMeTexture
 from models.appearance import Appearance
 from models.autoencoder import MapAutoencoder
-from models.autoencoder_start import linear_start
 from models.corpus.latent_cache import LatentCache, build_latents
 from models.corpus.skin_cache import SkinCache
 from models.corpus.skin_images import some_images
 from models.errors import CheckpointError, InputError
 from models.exp_diff import MAPS
-from models.expected_maps_fit import fit_expected, fit_standard
 from models.expected_motion import LinearMotion
 from models.head import Head
-from models.surface_strain import FEATURES
-from models.training_autoencoder import linear_code
-from models.training_latents import EXP_DIFF, TEXTURE, LatentTraining, train_latents
+from models.skin.surface_strain import FEATURES
+from models.training.autoencoder import linear_code
+from models.training.autoencoder_start import linear_start
+from models.training.expected_maps_fit import fit_expected, fit_standard
+from models.training.latents import EXP_DIFF, TEXTURE, LatentTraining, train_latents
 from tests.models.tiny import tiny_head
 from tests.models.tiny_appearance import CHECKPOINTS, unwrapped
 from tests.models.tiny_skin_cache import tiny_skin

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from models.errors import CheckpointError
-from models.lpips import Lpips
+from models.evaluation.lpips import Lpips
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from models.head import Head
-from models.metrics import (
+from models.evaluation.metrics import (
     FaceRegion,
     acceleration,
     face_distances,
@@ -14,6 +13,7 @@ from models.metrics import (
     specificity_mm,
     spread,
 )
+from models.head import Head
 from tests.models.tiny import tiny_head
 
 FRAMES = np.arange(7)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from models.metrics_appearance import (
+from models.evaluation.metrics_appearance import (
     agreement,
     facial_vertex_distance,
     fine,

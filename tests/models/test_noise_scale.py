@@ -9,9 +9,9 @@ import torch
 
 from models.animate_me import SAMPLERS, AnimateMe, Sampler
 from models.diffusion import make_scheduler, sample_consistent, training_schedule
+from models.evaluation.noise_scale import compare_noise_scales
 from models.expression import parse_expression, profile
 from models.head import Head
-from models.noise_scale import compare_noise_scales
 from tests.models.conftest import TinyRun
 from tests.models.tiny_truth import LABELS, TinyTruth
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.head import Head
-from models.recognition import recognise
+from models.registration.recognition import recognise
 from tests.models.binding_model import grid_head
 
 

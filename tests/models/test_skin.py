@@ -11,7 +11,7 @@ from models.authored.skin_chromophores import encoded, skin_colour
 from models.authored.skin_regions import SkinAtlas
 from models.authored.skin_tension import RestSurface, TexelTriangles
 from models.authored.skin_traits import draw_skin
-from models.command_line import CHECKPOINT
+from models.commands.options import CHECKPOINT
 from models.corpus.skin_checks import check_skin, draw_skin_sheets
 from models.head import Head
 from models.uv_maps import FACE_WINDOW, TILE, UVLayout, crop

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from models.__main__ import app
 from models.authored.skin_traits import SkinTraits, draw_skin
-from models.command_line import CHECKPOINT
+from models.commands.options import CHECKPOINT
 from models.corpus.skin_build import build_skin
 from models.corpus.skin_cache import SkinCache
 from models.errors import InputError

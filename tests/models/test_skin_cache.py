@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.command_line import CHECKPOINT
+from models.commands.options import CHECKPOINT
 from models.corpus.skin_cache import (
     Records,
     SkinCache,

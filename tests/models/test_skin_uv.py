@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.errors import InputError
-from models.skin_uv import SkinLayouts, check_no_overlap
+from models.skin.uv import SkinLayouts, check_no_overlap
 
 Floats = NDArray[np.float32]
 SIZE = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.surface_strain import DIRECTIONS, FEATURES, RestMetric, crease_features
+from models.skin.surface_strain import DIRECTIONS, FEATURES, RestMetric, crease_features
 from models.uv_maps import UVLayout
 
 SIZE = 32

@@ -17,12 +17,12 @@ from transformers import (
 )
 
 from models.errors import CheckpointError, InputError
+from models.evaluation.words import evaluate, judge, read_phrasings, summary
 from models.expression import MIRROR_UNITS, UNIT_INDEX, parse_expression
 from models.presets import preset_stage
 from models.text import load_text_encoder
-from models.training_text import TextTraining, contrastive_loss, decoding_loss, train_head, train_text
+from models.training.text import TextTraining, contrastive_loss, decoding_loss, train_head, train_text
 from models.words import LONGEST, Words, express
-from models.words_evaluation import evaluate, judge, read_phrasings, summary
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "models/checkpoints/text"

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from models.errors import InputError
-from models.textures import albedo_of_texels, check_lit, read_albedo, write_png
+from models.skin.textures import albedo_of_texels, check_lit, read_albedo, write_png
 
 RANDOM = np.random.default_rng(0)
 COLOURS = RANDOM.integers(40, 220, (7, 13, 3), np.uint8)  # of an odd size

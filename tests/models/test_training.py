@@ -14,13 +14,13 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from models.additive import AdditiveModel
-from models.additive_fit import Mirror, frame_weight
 from models.animate_me import SAMPLERS, AnimateMe
 from models.corpus.cache import FrameCache
 from models.errors import InputError
 from models.expression import MIRROR_UNITS, expression_signal, parse_expression
 from models.head import Head
-from models.training import TrainingConfig, modal_loss, train_animate_me
+from models.training.additive_fit import Mirror, frame_weight
+from models.training.animate_me import TrainingConfig, modal_loss, train_animate_me
 from tests.models.conftest import TinyRun, prepare
 
 ROOT = Path(__file__).resolve().parents[2]

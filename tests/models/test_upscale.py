@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from models.errors import CheckpointError, InputError
-from models.real_esrgan import RealESRGAN, RRDBNet, load_real_esrgan
+from models.skin.real_esrgan import RealESRGAN, RRDBNet, load_real_esrgan
 from models.upscale import (
     CHANNELS,
     DifferenceUpscaler,

@@ -11,15 +11,16 @@ from accelerate import Accelerator
 from models.authored.skin import SkinPainter
 from models.authored.skin_regions import SkinAtlas
 from models.authored.skin_traits import draw_skin
-from models.command_line import CHECKPOINT, CHECKPOINTS
+from models.commands.options import CHECKPOINT, CHECKPOINTS
 from models.corpus.skin_cache import SkinCache
 from models.errors import CheckpointError, InputError
-from models.evaluation_upscaler import Plan, evaluate_upscaler, run_once, smaller
+from models.evaluation.ground_truth_appearance import stacked
+from models.evaluation.skin_stacks import records_by_person, stacks
+from models.evaluation.upscaler import Plan, evaluate_upscaler, run_once, smaller
 from models.expression import UNIT_NAMES
-from models.ground_truth_appearance import stacked
 from models.head import Head
-from models.skin_stacks import records_by_person, stacks
-from models.training_upscaler import (
+from models.skin.upscaler_weights import load_network, load_upscaler, save_network
+from models.training.upscaler import (
     CHANGE_WEIGHT,
     Crops,
     Objective,
@@ -28,7 +29,6 @@ from models.training_upscaler import (
     train_upscaler,
 )
 from models.upscale import CHANNELS, DifferenceUpscaler, UpscalerConfig, bicubic
-from models.upscaler_weights import load_network, load_upscaler, save_network
 from models.uv_maps import FACE_WINDOW, UVLayout
 from tests.models.tiny_skin import FRAMES, SIZE, tiny_skin, unwrapped_head
 

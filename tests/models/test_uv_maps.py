@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.command_line import CHECKPOINT
+from models.commands.options import CHECKPOINT
 from models.errors import InputError
 from models.head import Head
+from models.skin.uv_torch import UVRaster
 from models.uv_maps import (
     FACE_WINDOW,
     POSITION_SCALE,
@@ -18,7 +19,6 @@ from models.uv_maps import (
     sample,
     uv_triangles,
 )
-from models.uv_torch import UVRaster
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from models.expected_maps import ExpectedLatents
 from models.expected_motion import LinearMotion
 from models.head import Head
 from models.prompts import PromptEmbedder
-from models.surface_strain import FEATURES
+from models.skin.surface_strain import FEATURES
 from models.uv_maps import TILE
 
 CHECKPOINTS = Path(__file__).parents[2] / "models" / "checkpoints"

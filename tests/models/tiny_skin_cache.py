@@ -9,7 +9,7 @@ import numpy as np
 from models.corpus.skin_cache import Records, write_people, write_settings, write_shard
 from models.expression import UNIT_NAMES
 from models.head import Head
-from models.surface_strain import RestMetric
+from models.skin.surface_strain import RestMetric
 from models.uv_maps import TILE, UVLayout
 
 SIZE = 64

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.evaluation.ground_truth import Request
 from models.expression import parse_expression, profile
-from models.ground_truth import Request
 from models.head import Head
 
 LABELS = ("pupilDilateLeft", "pupilDilateRight", "browDownLeft", "browDownRight")

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.expression import MAX_WEIGHT, MIRROR_UNITS, UNIT_NAMES
+from models.language.clause import Spoken, Voice
+from models.language.motions import motion_clause
+from models.language.prompts import Grammar, vocabulary, words_of
+from models.language.spelling import closest_word, slips_between
+from models.language.thesaurus import adverb, expand, thesaurus, verb_forms
 from models.presets import EXPRESSIONS, GESTURES
 from models.units import SIDES
-from models.words_clause import Spoken, Voice
-from models.words_motions import motion_clause
-from models.words_prompts import Grammar, vocabulary, words_of
-from models.words_spelling import closest_word, slips_between
-from models.words_thesaurus import adverb, expand, thesaurus, verb_forms
 
 _GRAMMAR = Grammar(7)
 PROMPTS = [_GRAMMAR.prompt() for _ in range(4000)]

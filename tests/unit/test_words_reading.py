@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import InputError
+from models.language.codes_reading import read_codes
+from models.language.prompts import Grammar, words_of
+from models.language.reading import Clause, clauses_of, together
 from models.presets import preset_stage
-from models.words_codes_reading import read_codes
-from models.words_prompts import Grammar, words_of
-from models.words_reading import Clause, clauses_of, together
 
 
 def read(prompt: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""What `models.words` is made of: how people describe faces, and reading it."""

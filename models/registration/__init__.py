@@ -1,0 +1,1 @@
+"""What `models.binding` is made of: finding a face on a mesh, fitting the head to it, carrying motion."""

@@ -1,0 +1,1 @@
+"""What `models.appearance` is made of: maps, strain of the skin, the work on image files."""

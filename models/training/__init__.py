@@ -1,0 +1,1 @@
+"""Training: what is learnt from the corpus, one module a model."""

@@ -1,0 +1,131 @@
+"""Fitting `ExpectedLatents` in closed form: ridge regressions whose sums run over the latents once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..corpus.latent_cache import LatentCache
+from ..corpus.skin_cache import SkinCache
+from ..exp_diff import ALBEDO, POSITION
+from ..expected_maps import ExpectedLatents, texture_patches
+
+RIDGE = 1e-3
+"""Relative to the mean variance of a feature."""
+AT_ONCE = 64
+PEOPLE = 600
+"""Of so many, texture and neutral maps are regressed on each other: what holds at every place of the face."""
+SPREAD_FLOOR = 0.25
+"""Of a channel's own spread: nowhere is the rest taken to be less than this."""
+
+
+def fit_expected(
+    skin: SkinCache, latents: LatentCache, maps: tuple[str, ...], features: int, seed: int = 0
+) -> ExpectedLatents:
+    """Mean, texture and strain terms and the spread of what they leave."""
+    channels, size = latents.still.shape[0], latents.still.shape[1]
+    expected = ExpectedLatents(maps, channels, size, features)
+    neutrals = np.flatnonzero(skin.neutral == np.arange(len(skin)))
+    _fit_rest(expected, skin, latents, neutrals)
+    if features:
+        _fit_strain(expected, skin, latents, np.random.default_rng(seed))
+    _fit_spread(expected, skin, latents, np.random.default_rng(seed + 1))
+    return expected
+
+
+def _fit_rest(expected: ExpectedLatents, skin: SkinCache, latents: LatentCache, neutrals: np.ndarray) -> None:
+    channels = expected.channels
+    total, texture = torch.zeros_like(expected.mean), torch.zeros_like(expected.texture_mean)
+    for records in _batches(neutrals):
+        total += latents.of_maps(expected.maps, records).sum(0)
+        texture += torch.from_numpy(latents.texture[skin.person[records]]).float().sum(0)
+    expected.mean.copy_(total / len(neutrals))
+    expected.texture_mean.copy_(texture / len(neutrals))
+    inputs = 9 * channels
+    gram, cross = torch.zeros(inputs, inputs), torch.zeros(inputs, len(expected.mean))
+    for records in _batches(neutrals[:PEOPLE]):
+        centred = torch.from_numpy(latents.texture[skin.person[records]]).float() - expected.texture_mean
+        patches = texture_patches(centred).flatten(0, 1)
+        rest = (
+            (latents.of_maps(expected.maps, records) - expected.mean).flatten(2).transpose(1, 2).flatten(0, 1)
+        )
+        gram += patches.T @ patches
+        cross += patches.T @ rest
+    solved = torch.linalg.solve(_ridged(gram), cross).T
+    expected.from_texture.copy_(solved.reshape(expected.from_texture.shape))
+    for index, name in enumerate(expected.maps):
+        mine = slice(index * channels, (index + 1) * channels)
+        if name == POSITION:
+            expected.from_texture[mine] = 0
+            expected.mean[mine] = torch.from_numpy(latents.still).float()
+        if name == ALBEDO:  # at rest the albedo is the texture itself
+            expected.from_texture[mine] = 0
+            expected.from_texture[mine, :, 1, 1] = torch.eye(channels)
+            expected.mean[mine] = expected.texture_mean
+
+
+def _fit_strain(
+    expected: ExpectedLatents, skin: SkinCache, latents: LatentCache, random: np.random.Generator
+) -> None:
+    """Per place, what the strain does to the latents of a person, who is compared with their own neutral."""
+    places, whole, count = expected.size**2, len(expected.mean), expected.features
+    gram, cross = torch.zeros(places, count, count), torch.zeros(places, count, whole)
+    for records in _batches(random.permutation(skin.frames)):
+        strain = _either_strain(latents, records, random, count).flatten(2).permute(2, 0, 1)
+        change = latents.of_maps(expected.maps, records)
+        change = change - latents.of_maps(expected.maps, skin.neutral[records])
+        change = change.flatten(2).permute(2, 0, 1)
+        gram += strain.transpose(1, 2) @ strain
+        cross += strain.transpose(1, 2) @ change
+    solved = torch.linalg.solve(_ridged(gram), cross)
+    for index, name in enumerate(expected.maps):
+        if name == POSITION:
+            solved[:, :, index * expected.channels : (index + 1) * expected.channels] = 0
+    expected.from_strain.copy_(solved)
+
+
+def _fit_spread(
+    expected: ExpectedLatents, skin: SkinCache, latents: LatentCache, random: np.random.Generator
+) -> None:
+    squares, count = torch.zeros_like(expected.mean), 0
+    for records in _batches(random.permutation(len(skin))[:1500]):
+        texture = torch.from_numpy(latents.texture[skin.person[records]]).float()
+        strain = _either_strain(latents, records, random, expected.features)
+        rest = latents.of_maps(expected.maps, records) - expected(texture, strain)
+        squares += rest.square().sum(0)
+        count += len(records)
+    spread = (squares / count).sqrt()
+    floor = SPREAD_FLOOR * (squares / count).mean((1, 2), keepdim=True).sqrt()
+    expected.spread.copy_(spread.maximum(floor).clamp_min(1e-3))
+
+
+def _either_strain(
+    latents: LatentCache, records: np.ndarray, random: np.random.Generator, features: int
+) -> Tensor:
+    name = "true_strain" if random.random() < 0.5 else "expected_strain"
+    return latents.read(name, records)[:, :features]
+
+
+def _ridged(gram: Tensor) -> Tensor:
+    scale = gram.diagonal(dim1=-2, dim2=-1).mean(-1).clamp_min(1e-6)
+    return gram + RIDGE * scale[..., None, None] * torch.eye(gram.shape[-1])
+
+
+def _batches(records: np.ndarray) -> Iterator[np.ndarray]:
+    yield from np.split(records, range(AT_ONCE, len(records), AT_ONCE))
+
+
+def fit_standard(
+    skin: SkinCache, latents: LatentCache, maps: tuple[str, ...], features: int
+) -> ExpectedLatents:
+    """The papers' own target: latents as they are, brought to zero mean and unit variance by channel."""
+    channels, size = latents.still.shape[0], latents.still.shape[1]
+    expected = ExpectedLatents(maps, channels, size, features)
+    records = np.random.default_rng(0).permutation(len(skin))[:1500]
+    values = latents.of_maps(maps, records)
+    expected.mean.copy_(values.mean((0, 2, 3))[:, None, None].expand_as(expected.mean))
+    expected.spread.copy_(values.std((0, 2, 3)).clamp_min(1e-3)[:, None, None].expand_as(expected.spread))
+    return expected
