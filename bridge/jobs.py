@@ -20,7 +20,6 @@ from models.bound_library import carry_library
 from models.diffusion import TRAIN_TIMESTEPS
 from models.drawn_signal import Drawing, draw_signal
 from models.errors import CheckpointError, InputError
-from models.evaluation.plain_upscale import plain_upscaler
 from models.expression import UNIT_NAMES
 from models.head import Head
 from models.library import SampledLibrary, sample_library
@@ -41,6 +40,7 @@ from models.skin.job import (
     check_resolution,
     needs_upscaler,
 )
+from models.skin.plain_upscale import plain_upscaler
 from models.skin.plan import Plan, plan_expression, plan_frames, plan_keys
 from models.skin.textures import albedo_of_texels, read_albedo
 from models.skin.upscaler_weights import load_upscaler

@@ -91,8 +91,8 @@ def evaluate_exp_diff(
     from ..evaluation.ground_truth_appearance import PaintedPeople
     from ..evaluation.lpips import Lpips
     from ..evaluation.prompts import evaluate_prompts
+    from ..evaluation.skin_sheet import draw_sheet
     from ..head import Head
-    from ..skin.sheet import draw_sheet
 
     face = Head.load(HEAD)
     cache = SkinCache.open(skin, "train", face)

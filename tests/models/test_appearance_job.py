@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from models.appearance import Appearance
 from models.bound_head import bind_head
 from models.errors import InputError
-from models.evaluation.plain_upscale import plain_upscaler
 from models.expression import UNIT_NAMES
 from models.head import Head
 from models.registration.artist_head import ArtistHead, Mesh
 from models.skin.head import SkinHead
 from models.skin.job import SkinJob, check_resolution, without_spikes
+from models.skin.plain_upscale import plain_upscaler
 from models.skin.plan import Subject, plan_expression, plan_frames
 from models.skin.textures import read_albedo
 from models.skin.tile import resampled

@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from ..corpus.shading import AMBIENT, BACKGROUND, LIGHTS, contact_sheet
-from ..evaluation.appearance_rows import Row, truth
-from ..evaluation.ground_truth_appearance import SkinTruth
 from ..upscale import CHANNELS, resized
 from ..uv_maps import UVLayout
+from .appearance_rows import Row, truth
+from .ground_truth_appearance import SkinTruth
 
 Floats = NDArray[np.float32]
 
