@@ -110,7 +110,8 @@ class Binding:
 
     @cached_property
     def _motion(self) -> HeadMotion:
-        return HeadMotion(self.head, self.neutral_vertices)
+        worn = self.attachment.worn(self.head.skin_triangles, self.head.skin_vertices, self.pose)
+        return HeadMotion(self.head, self.neutral_vertices, worn)
 
     def with_companion(self, name: str, vertices: Floats, faces: Ints) -> Self:
         """This binding with one more object that follows the face: eyes, teeth, tongue, lashes, brows, hair.

@@ -216,10 +216,8 @@ def _crossings(bench: Bench, name: str) -> Row:
     keeper = ContactKeeper(head, binding.neutral_vertices[: head.skin_vertices].astype(np.float64))
     skin = binding.rule == Rule.SKIN
     points = binding.pose.to_model(vertices[skin].astype(np.float64))
-    gap, nearest = KDTree(points).query(keeper.skin[keeper.pairs])
-    usable = np.flatnonzero((gap < 2.5).all(axis=1) & (nearest[:, 0] != nearest[:, 1]))
+    usable, (upper, lower) = keeper.facing(points)
     row: Row = {"pairs": len(usable), "shapes": len(generated)}
-    upper, lower = nearest[usable].T
     rest = np.einsum("qi,qi->q", points[upper] - points[lower], keeper.opening[usable])
     for keep in (False, True):
         moved = binding.transfer(generated, shapes.signal, keep_contact=keep)

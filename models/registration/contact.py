@@ -4,8 +4,11 @@ The shapes are made for other lips than the artist's. Where facing vertices of a
 give way by half, and what they give is carried into the skin round them by the smoothest displacement.
 """
 
+# A query of many points returns arrays of indices, whatever the stub of KDTree says.
+# pyright: reportIndexIssue=false
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -24,14 +27,28 @@ Longs = NDArray[np.int64]
 
 REACH = 14.0
 """mm round lips and lids across which a correction fades out."""
-ROUNDS = 3
-"""A vertex may face several: what their mean leaves is asked for again."""
+SAME_PLACE = 2.5
+"""mm up to which a vertex of the mesh stands for one of the fitted head."""
+ROUNDS = 6
+"""A vertex may face several, and the mesh's follow only in part: what one round leaves is asked for again."""
+
+
+@dataclass(frozen=True)
+class Worn:
+    """The artist's own skin on the fitted head."""
+
+    vertices: Doubles  # (N, 3) in model space, mm
+    place: sp.csr_matrix  # (N, Vs) their displacement is that of their place on the fitted skin
 
 
 class ContactKeeper:
-    """Parts crossed lips and lids of frames of one head, given by its fitted skin (Vs, 3) in mm."""
+    """Parts crossed lips and lids of frames of one head, given by its fitted skin (Vs, 3) in mm.
 
-    def __init__(self, head: Head, skin: Doubles) -> None:
+    Facing vertices of the ``worn`` mesh are kept from crossing as well as those of the fitted head: where its
+    lips lie closer together, or turn about another line, it would cross when the fitted head does not.
+    """
+
+    def __init__(self, head: Head, skin: Doubles, worn: Worn | None = None) -> None:
         self.pairs = np.concatenate([head.lip_pairs, *head.lid_pairs]).astype(np.int64)
         self.triangles = head.skin_triangles
         self.skin = skin
@@ -47,18 +64,40 @@ class ContactKeeper:
                 across = (skin[pairs[:, 0]] - skin[pairs[:, 1]]).mean(axis=0)
                 facing[lids + side * len(pairs) : lids + (side + 1) * len(pairs)] = across
         self.opening = facing / np.maximum(np.linalg.norm(facing, axis=1, keepdims=True), 1e-9)
-        self.rest = np.minimum(self.gaps(np.zeros((1, *skin.shape)))[0], 0.0)
+        apart = skin[self.pairs[:, 0]] - skin[self.pairs[:, 1]]
+        self.rest = np.einsum("qi,qi->q", apart, self.opening)  # (Q,) opening at rest, mm
+        self.worn = np.zeros(0, np.int64)  # (P,) pairs that the mesh has vertices for
+        if worn is not None:
+            self.worn, (above, below) = self.facing(worn.vertices)
+            apart = worn.vertices[above] - worn.vertices[below]
+            self.worn_rest = np.einsum("pi,pi->p", apart, self.opening[self.worn])
+            self.worn_apart = worn.place[above] - worn.place[below]  # (P, Vs)
 
-    def gaps(self, deformation: NDArray[np.floating]) -> Doubles:
-        """(K, Q) signed opening, mm, between facing vertices; negative where they cross."""
+    def facing(self, mesh: Doubles) -> tuple[Longs, Longs]:
+        """Pairs (P,) that have vertices of their own on a mesh (N, 3), and those vertices (2, P)."""
+        places = self.skin[self.pairs]
+        away, nearest = KDTree(mesh).query(places)
+        # a vertex of the other lip may be nearest: then a handle of that lip is nearer to it still
+        side = KDTree(places.reshape(-1, 3)).query(mesh[nearest])[1] % 2
+        usable = np.flatnonzero((away < SAME_PLACE).all(axis=1) & (side == [0, 1]).all(axis=1))
+        return usable, nearest[usable].T
+
+    def depth(self, deformation: NDArray[np.floating]) -> Doubles:
+        """(K, Q) how far facing vertices cross beyond their rest pose, mm; 0 or negative."""
         upper, lower = self.pairs.T
-        apart = self.skin[upper] - self.skin[lower] + (deformation[:, upper] - deformation[:, lower])
-        return np.einsum("kqi,qi->kq", apart, self.opening)
+        change = np.einsum("kqi,qi->kq", deformation[:, upper] - deformation[:, lower], self.opening)
+        depth = np.minimum(self.rest + change - np.minimum(self.rest, 0.0), 0.0)
+        if len(self.worn):
+            moved = np.stack([self.worn_apart @ frame for frame in deformation])
+            change = np.einsum("kpi,pi->kp", moved, self.opening[self.worn])
+            own = np.minimum(self.worn_rest + change - np.minimum(self.worn_rest, 0.0), 0.0)
+            depth[:, self.worn] = np.minimum(depth[:, self.worn], own)
+        return depth
 
     def part(self, deformation: Floats) -> None:
         """Correct deformations (K, Vs, 3), mm, in place; frames that cross nothing stay as they are."""
         for _ in range(ROUNDS):
-            depth = np.minimum(self.gaps(deformation) - self.rest, 0.0)
+            depth = self.depth(deformation)
             crossed = np.flatnonzero((depth < -1e-3).any(axis=1))
             if not len(crossed):
                 return

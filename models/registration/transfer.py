@@ -25,7 +25,7 @@ from scipy.sparse.linalg import splu
 from .. import parts
 from ..expression import UNIT_INDEX
 from ..head import Head
-from .contact import ContactKeeper
+from .contact import ContactKeeper, Worn
 from .pose import Pose
 
 Floats = NDArray[np.float32]
@@ -67,10 +67,10 @@ class Motion:
 class HeadMotion:
     """Turns what the model generates for a fitted head into its motion, lips and lids kept from crossing."""
 
-    def __init__(self, head: Head, fitted: Floats) -> None:
+    def __init__(self, head: Head, fitted: Floats, worn: Worn) -> None:
         self.head = head
         self.fitted = fitted  # (V, 3) in model space, mm
-        self.contact = ContactKeeper(head, fitted[: head.skin_vertices].astype(np.float64))
+        self.contact = ContactKeeper(head, fitted[: head.skin_vertices].astype(np.float64), worn)
 
     def __call__(self, deformation: Floats, expression_signal: Floats, keep_contact: bool = True) -> Motion:
         """deformation (K, V or Vs, 3) mm in model space; expression_signal (K, 57)."""
@@ -128,6 +128,12 @@ class Attachment:
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Attachment:
         """The inverse of ``arrays``. Raises KeyError when one is missing."""
         return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+
+    def worn(self, triangles: Ints, skin_vertices: int, pose: Pose) -> Worn:
+        """The skin of this mesh on the fitted one, which has these triangles."""
+        rows, place = self._places(triangles, skin_vertices)
+        skin = np.flatnonzero(self.rule[rows] == Rule.SKIN)
+        return Worn(pose.to_model(self.vertices[rows[skin]].astype(np.float64)), place[skin])
 
     def move(self, triangles: Ints, pose: Pose, motion: Motion) -> Floats:
         """Deformation (K, V, 3) in the artist's own units and axes; ``triangles`` are those of the skin."""
