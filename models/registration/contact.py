@@ -29,7 +29,7 @@ REACH = 14.0
 """mm round lips and lids across which a correction fades out."""
 SAME_PLACE = 2.5
 """mm up to which a vertex of the mesh stands for one of the fitted head."""
-ROUNDS = 6
+ROUNDS = 12
 """A vertex may face several, and the mesh's follow only in part: what one round leaves is asked for again."""
 
 
@@ -67,7 +67,7 @@ class ContactKeeper:
         apart = skin[self.pairs[:, 0]] - skin[self.pairs[:, 1]]
         self.rest = np.einsum("qi,qi->q", apart, self.opening)  # (Q,) opening at rest, mm
         self.worn = np.zeros(0, np.int64)  # (P,) pairs that the mesh has vertices for
-        if worn is not None:
+        if worn is not None and len(worn.vertices):
             self.worn, (above, below) = self.facing(worn.vertices)
             apart = worn.vertices[above] - worn.vertices[below]
             self.worn_rest = np.einsum("pi,pi->p", apart, self.opening[self.worn])
@@ -87,7 +87,7 @@ class ContactKeeper:
         upper, lower = self.pairs.T
         change = np.einsum("kqi,qi->kq", deformation[:, upper] - deformation[:, lower], self.opening)
         depth = np.minimum(self.rest + change - np.minimum(self.rest, 0.0), 0.0)
-        if len(self.worn):
+        if len(self.worn) and len(deformation):
             moved = np.stack([self.worn_apart @ frame for frame in deformation])
             change = np.einsum("kpi,pi->kp", moved, self.opening[self.worn])
             own = np.minimum(self.worn_rest + change - np.minimum(self.worn_rest, 0.0), 0.0)
