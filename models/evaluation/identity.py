@@ -19,6 +19,7 @@ from .identity_autoencoder import LearnedPrior
 from .metrics import FaceRegion, face_distances
 
 Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
 
 
 def evaluate_identity(
@@ -32,9 +33,9 @@ def evaluate_identity(
     """{"settings", "rows"}: nearest-neighbour distances of neutral faces, mm, all aligned to the mean person.
 
     ``nearest_training_mm`` is the mean distance of corresponding vertices of the face region to the most
-    similar training person. New people are as new as real ones when theirs is like that of
-    ``training_people`` to the others of them, and as various when their mean distances to each other
-    (``between_mm``) and to the mean person are. ``linear_prior`` draws the identity modes alone,
+    similar training person. New people are as new as real ones when theirs is like that of ``training_people``
+    (so many as there are new ones) to the others of them, and as various when their mean distances to each
+    other (``between_mm``) and to the mean person are. ``linear_prior`` draws the identity modes alone,
     ``new_people`` is what Dimple makes, and ``test_people`` are true people kept apart, where the corpus
     has them. Raises CheckpointError and InputError.
     """
@@ -48,8 +49,10 @@ def evaluate_identity(
 
     training_cache = FrameCache.open(corpus / "train", mean)
     seeds = range(first_seed, first_seed + people)
+    training = region(training_cache.neutral_offsets + mean)
+    some = np.random.default_rng(first_seed).permutation(len(training))[:people]
     faces = {
-        "training_people": region(training_cache.neutral_offsets + mean),
+        "training_people": training[some],
         "new_people": np.stack([aligned(sample_identity(head, seed)) for seed in seeds]),
         "linear_prior": np.stack([aligned(_linear_draw(head, seed)) for seed in seeds]),
     }
@@ -68,8 +71,10 @@ def evaluate_identity(
             for name, again in (("spiral_autoencoder", learned.reconstruct(true)), ("linear_prior", linear)):
                 error = np.linalg.norm(region(again - true), axis=2).mean()
                 reconstruction[name] = figure(error)
-    training = faces["training_people"]
-    rows = [_row(name, group, training, region(mean)) for name, group in faces.items()]
+    rows = [
+        _row(name, group, training, region(mean), some if name == "training_people" else None)
+        for name, group in faces.items()
+    ]
     for row in rows:
         if row["name"] in reconstruction:
             row["reconstruction_mm"] = reconstruction[str(row["name"])]
@@ -93,10 +98,12 @@ def _linear_draw(head: Head, seed: int) -> Floats:
     return head.neutral_vertices + np.tensordot(drawn, head.identity_basis, axes=1)
 
 
-def _row(name: str, faces: Floats, training: Floats, mean: Floats) -> Row:
+def _row(name: str, faces: Floats, training: Floats, mean: Floats, own: Integers | None) -> Row:
+    """``own``: where the faces are among the training people, who are not their own neighbours."""
     to_training, between = face_distances(faces, training), face_distances(faces, faces)
-    others = between + np.diag(np.full(len(faces), np.inf, np.float32))
-    nearest = (others if faces is training else to_training).min(axis=1)
+    if own is not None:
+        to_training[np.arange(len(faces)), own] = np.inf
+    nearest = to_training.min(axis=1)
     return {
         "name": name,
         "people": len(faces),
