@@ -35,9 +35,9 @@ def evaluate_identity(
     ``nearest_training_mm`` is the mean distance of corresponding vertices of the face region to the most
     similar training person. New people are as new as real ones when theirs is like that of
     ``training_people`` (so many as there are new ones) to the others of them, and as various when their mean
-    distances to each other (``between_mm``) and to the mean person are. ``linear_prior`` draws the identity modes alone,
-    ``new_people`` is what Dimple makes, and ``test_people`` are true people kept apart, where the corpus
-    has them. Raises CheckpointError and InputError.
+    distances to each other (``between_mm``) and to the mean person are. ``linear_prior`` draws the identity
+    modes alone, ``new_people`` is what Dimple makes, and ``test_people`` are true people, where the
+    corpus has them. Raises CheckpointError and InputError.
     """
     head = Head.load(head_folder)
     region = FaceRegion.of(head)
