@@ -38,11 +38,12 @@ def main() -> None:
     figures = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"details": {}}
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     addon_utils.enable(PACKAGE, default_set=True, handle_error=raise_error)
-    details = writing() | {"click_to_keys_seconds": click_to_keys()}
+    details = writing() | {"click_to_keys_seconds": click_to_keys(), "library_seconds": library()}
     addon_utils.disable(PACKAGE, default_set=True, handle_error=raise_error)
     copy, keys, loop = (details[name] for name in ("memcpy_seconds", "keys_seconds", "loop_seconds"))
     figures |= {
         "click_to_keys_seconds": min(details["click_to_keys_seconds"]),
+        "library_seconds": min(details["library_seconds"]),
         "write_vs_memcpy": round(keys / copy, 2),
         "write_vs_per_vertex_loop": round(loop / keys, 1),
     }
@@ -111,6 +112,17 @@ def click_to_keys(frames: int = 40) -> list[float]:
         seconds.append(round(elapsed(generate), 3))
         head = bpy.context.view_layer.objects.active
         assert len(head.data.shape_keys.key_blocks) == 1 + frames
+    return seconds
+
+
+def library(shapes: int = 52) -> list[float]:
+    """Seconds from the button to the ARKit shapes of a head and their correctives, worker warm."""
+    seconds: list[float] = []
+    for _ in range(ROUNDS):
+        bpy.ops.dimple.add_head(seed=1)
+        seconds.append(round(elapsed(bpy.ops.dimple.generate_library), 3))
+        head = bpy.context.view_layer.objects.active
+        assert len(head.data.shape_keys.key_blocks) > shapes
     return seconds
 
 
