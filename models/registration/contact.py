@@ -67,6 +67,7 @@ class ContactKeeper:
         apart = skin[self.pairs[:, 0]] - skin[self.pairs[:, 1]]
         self.rest = np.einsum("qi,qi->q", apart, self.opening)  # (Q,) opening at rest, mm
         self.worn = np.zeros(0, np.int64)  # (P,) pairs that the mesh has vertices for
+        self.worn_rest, self.worn_apart = np.zeros(0), sp.csr_matrix((0, len(skin)))
         if worn is not None and len(worn.vertices):
             self.worn, (above, below) = self.facing(worn.vertices)
             apart = worn.vertices[above] - worn.vertices[below]
@@ -86,12 +87,11 @@ class ContactKeeper:
         """(K, Q) how far facing vertices cross beyond their rest pose, mm; 0 or negative."""
         upper, lower = self.pairs.T
         change = np.einsum("kqi,qi->kq", deformation[:, upper] - deformation[:, lower], self.opening)
-        depth = np.minimum(self.rest + change - np.minimum(self.rest, 0.0), 0.0)
-        if len(self.worn) and len(deformation):
-            moved = np.stack([self.worn_apart @ frame for frame in deformation])
-            change = np.einsum("kpi,pi->kp", moved, self.opening[self.worn])
-            own = np.minimum(self.worn_rest + change - np.minimum(self.worn_rest, 0.0), 0.0)
-            depth[:, self.worn] = np.minimum(depth[:, self.worn], own)
+        depth = _crossed(self.rest, change)
+        for frame, moved in enumerate(deformation):
+            change = ((self.worn_apart @ moved) * self.opening[self.worn]).sum(axis=1)
+            own = _crossed(self.worn_rest, change)
+            depth[frame, self.worn] = np.minimum(depth[frame, self.worn], own)
         return depth
 
     def part(self, deformation: Floats) -> None:
@@ -117,6 +117,11 @@ class ContactKeeper:
         energy = (laplacian.T @ laplacian).tocsr()[region]
         system = (energy[:, region] + 1e-9 * sp.identity(len(region))).tocsc()
         return region, -splu(system).solve(energy[:, self.handles].toarray())
+
+
+def _crossed(rest: Doubles, change: Doubles) -> Doubles:
+    """How far an opening that changes from ``rest`` is less than none, and less than it was at rest; mm."""
+    return np.minimum(rest + change - np.minimum(rest, 0.0), 0.0)
 
 
 def _averaging(slots: Longs, count: int) -> Doubles:
