@@ -119,5 +119,5 @@ class AnimateMeTexture:
             device=self.device,
             on_step=on_step,
         )
-        images = from_images(ALBEDO, self.autoencoder.decode(self.expected.restore(whitened, expected)))
+        images = from_images(ALBEDO, self.autoencoder.decode(expected.restore(whitened)))
         return np.clip(neutral + images[:-1] - images[-1:], 0, 1)

@@ -30,7 +30,7 @@ from .autoencoder import MapAutoencoder
 from .diffusion import TRAIN_TIMESTEPS, OnStep, make_scheduler, sample_consistent, training_schedule
 from .errors import InputError
 from .exp_diff import ALBEDO, NORMAL, POSITION, Condition, LatentDenoiser, repeat_texture
-from .expected_maps import ExpectedLatents
+from .expected_maps import Expectation, ExpectedLatents
 from .expected_motion import ExpectedMotion
 from .guidance import NOISE_SCALE, guided
 from .head import Head
@@ -220,8 +220,8 @@ class Appearance:
         strain: Tensor,
         *,
         moved: bool = False,
-    ) -> tuple[Condition, Tensor]:
-        """What the denoiser is told of K frames of one person, and the expected latents (K, S * C, h, w).
+    ) -> tuple[Condition, Expectation]:
+        """What the denoiser is told of K frames of one person, and what is expected of their latents.
 
         albedo (H, W, 3) at the model's size; neutral (V, 3) mm in model space; stages (K, M); text (K, D);
         strain (K, F, h, w) crease features, of the true motion where ``moved``.
@@ -268,7 +268,7 @@ class Appearance:
     def _sample(
         self,
         known: Condition,
-        expected: Tensor,
+        expected: Expectation,
         seed: int,
         *,
         guidance: float,
@@ -282,25 +282,26 @@ class Appearance:
         """Latents (K, S * C, h, w), all frames with the same noise (AnimateMe 3.4)."""
         initial = None
         if start == "neutral":
-            position = torch.zeros_like(expected[:, : self.autoencoder.latent_channels])
+            position = torch.zeros_like(expected.mean[:, : self.autoencoder.latent_channels])
             texture = known.neutral[:, -self.autoencoder.latent_channels :]
             resting = repeat_texture(position, texture, self.denoiser.config.maps)
-            initial = self.expected.whiten(self.expected.neutral(resting, texture), expected)
+            initial = expected.whiten(self.expected.neutral(resting, texture))
         whitened = sample_consistent(
             guided(self.denoiser, known, guidance, half=self.half),
             lambda: make_scheduler(scheduler, self.schedule),
-            len(expected),
+            len(expected.mean),
             self.denoiser.config.shape,
             steps=steps,
             seed=seed,
             noise_scale=noise_scale,
+            shaped=None if self.denoiser.prior is None else self.denoiser.prior.shaped,
             begin=STARTS[start],
             initial=initial,
             frames_per_chunk=frames_per_chunk,
             device=self.device,
             on_step=on_step,
         )
-        return self.expected.restore(whitened, expected)
+        return expected.restore(whitened)
 
     def decode(self, latents: Tensor, name: str) -> Floats:
         """One kind of map of K frames, of latents (K, S * C, h, w); eq. 7."""

@@ -59,6 +59,17 @@ def training_schedule(prediction_type: Prediction = "sample") -> DDPMScheduler:
     )
 
 
+def prediction_of(kind: Prediction, clean: Tensor, noisy: Tensor, alpha_bar: Tensor) -> Tensor:
+    """What a network of this kind predicts where it takes ``clean`` (B, ...) for what is in ``noisy``."""
+    signal, rest = (
+        share.sqrt().view(-1, *(1,) * (noisy.dim() - 1)) for share in (alpha_bar, 1 - alpha_bar)
+    )
+    if kind == "sample":
+        return clean
+    epsilon = (noisy - signal * clean) / rest
+    return epsilon if kind == "epsilon" else signal * epsilon - rest * clean
+
+
 def make_scheduler(name: str, schedule: DDPMScheduler) -> Scheduler:
     """A sampler over the same schedule: ``ddpm``, ``ddim`` (eta 0) or ``dpm`` (DPM-Solver++, 2nd order)."""
     match name:
@@ -86,6 +97,7 @@ def sample_consistent(
     seed: int,
     late_start: int = TRAIN_TIMESTEPS,
     noise_scale: float = 1.0,
+    shaped: Callable[[Tensor], Tensor] | None = None,
     first_frame: int = 0,
     begin: int = TRAIN_TIMESTEPS,
     initial: Tensor | None = None,
@@ -101,10 +113,13 @@ def sample_consistent(
     initial (frames, *shape): clean states whose noised ones the chain begins with; without it, pure noise.
     noise_scale: factor of the initial noise. Where the sampler adds none, the chain carries noise to samples
         continuously, nearly linearly, so samples spread about as much less round what is expected.
+    shaped: what to make of the initial noise (1, *shape); without it, it is white.
     frames_per_chunk: how many frames go through the network at once. No influence on the result.
     """
     device = torch.device(device)
     initial_noise = noise_scale * _shared_noise(seed, TRAIN_TIMESTEPS, 1, shape, device)
+    if shaped is not None:
+        initial_noise = shaped(initial_noise)
     timesteps = [t for t in _timesteps(scheduler(), steps) if t <= begin]
     remaining = sum(t <= late_start for t in timesteps)
     whole_chain = remaining == len(timesteps)

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from .denoiser import TIME_FEATURES, time_features
-from .diffusion import Prediction
+from .diffusion import Prediction, prediction_of, training_schedule
+from .skin.gaussian_prior import GaussianPrior
 from .skin.latent_blocks import HEAD, WINDOW, ConditionedBlock, Down, MapAttention, MapConv, Up, side_by_side
 
 POSITION, ALBEDO = "position", "albedo"
@@ -47,6 +48,7 @@ class LatentDenoiserConfig:
     stage_in_condition: bool = True  # besides by cross attention, which is all that AnimateMe 4.2 has
     joint_attention: bool = True
     geometry_attention: bool = True
+    modal_rank: int = 0  # principal directions of the textures that are denoised in closed form
     prediction_type: Prediction = "v_prediction"  # or "epsilon" (the paper's), "sample"
 
     def __post_init__(self) -> None:
@@ -94,7 +96,10 @@ class Condition:
 
 
 class LatentDenoiser(nn.Module):
-    """epsilon_theta(z_t, t, c): a U-Net over the latents of S maps, mixed by attention."""
+    """epsilon_theta(z_t, t, c): a U-Net over the latents of S maps, mixed by attention; it adds to what a
+    `GaussianPrior` knows, where there is one."""
+
+    alpha_bars: Tensor
 
     def __init__(self, config: LatentDenoiserConfig) -> None:
         super().__init__()
@@ -145,6 +150,14 @@ class LatentDenoiser(nn.Module):
         self.leave = MapConv(maps, channels[0], config.latent_channels)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
+        first = config.latent_channels * geometry
+        self.prior = (
+            GaussianPrior(config.modal_rank, first, config.shape[0] - first, config.latent_size)
+            if config.modal_rank
+            else None
+        )
+        alpha_bars = training_schedule(config.prediction_type).alphas_cumprod
+        self.register_buffer("alpha_bars", alpha_bars, persistent=False)
 
     def forward(self, noisy: Tensor, timestep: Tensor, known: Condition) -> Tensor:
         """noisy (B, S * C, h, w), timestep (B,) -> prediction (B, S * C, h, w)."""
@@ -171,7 +184,12 @@ class LatentDenoiser(nn.Module):
         for level in reversed(range(len(self.decoder))):
             x = side_by_side([self.ups[level](x), skips[level]], maps)
             x = self.decoder_attention[level](self.decoder[level](x, condition), context)
-        return self.leave(silu(self.leave_norm(x)))
+        prediction = self.leave(silu(self.leave_norm(x)))
+        if self.prior is None:
+            return prediction
+        alpha_bar = self.alpha_bars[timestep]
+        clean = self.prior.clean(noisy, alpha_bar)
+        return prediction + prediction_of(self.config.prediction_type, clean, noisy, alpha_bar)
 
     def _context(self, text: Tensor, stage: Tensor, intensity: Tensor, told: Tensor) -> Tensor:
         """(B, K, D) tokens of words, stage and intensity; all the same token where they are withheld."""

@@ -2,16 +2,36 @@
 
 A map of a face is, to first order, the mean map, plus what the neutral texture tells of the person, plus what
 the strain of the skin does at that place of the face: creases lie where they lie, only their depth follows
-the compression. The diffusion model generates the rest, in units of its spread.
+the compression. The diffusion model generates the rest, in units of its spread, which grows where the skin is
+compressed: there people differ by their own creases, and elsewhere hardly.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad, unfold
 
 from .exp_diff import ALBEDO, POSITION
+from .skin.surface_strain import CREASES
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What is expected of B frames, and how far from it they may be."""
+
+    mean: Tensor  # (B, S * C, h, w)
+    spread: Tensor  # (B, S * C, h, w) standard deviation
+
+    def whiten(self, latents: Tensor) -> Tensor:
+        """What the network denoises: the rest, in units of its spread."""
+        return (latents - self.mean) / self.spread
+
+    def restore(self, whitened: Tensor) -> Tensor:
+        """The inverse of `whiten`."""
+        return self.mean + self.spread * whitened
 
 
 class ExpectedLatents(nn.Module):
@@ -24,7 +44,8 @@ class ExpectedLatents(nn.Module):
     texture_mean: Tensor  # (C, h, w)
     from_texture: Tensor  # (S * C, C, 3, 3) convolution of z^T minus its mean
     from_strain: Tensor  # (h * w, F, S * C) of every place's crease features
-    spread: Tensor  # (S * C, h, w) standard deviation of what is left
+    spread: Tensor  # (S * C, h, w) standard deviation of what is left, on skin at rest
+    crease_spread: Tensor | None  # (S * C, h, w) and what creases add to it (to its square), per unit of them
 
     def __init__(self, maps: tuple[str, ...], channels: int, size: int, features: int) -> None:
         super().__init__()
@@ -35,9 +56,18 @@ class ExpectedLatents(nn.Module):
         self.register_buffer("from_texture", torch.zeros(whole, channels, 3, 3))
         self.register_buffer("from_strain", torch.zeros(size * size, features, whole))
         self.register_buffer("spread", torch.ones(whole, size, size))
+        self.register_buffer("crease_spread", torch.zeros(whole, size, size) if features else None)
 
-    def forward(self, texture: Tensor, strain: Tensor) -> Tensor:
-        """Expected latents (B, S * C, h, w) of z^T (B, C, h, w) and crease features (B, F, h, w)."""
+    def forward(self, texture: Tensor, strain: Tensor) -> Expectation:
+        """What z^T (B, C, h, w) and crease features (B, F, h, w) let expect."""
+        mean = self.mean_of(texture, strain)
+        if self.crease_spread is None:
+            return Expectation(mean, self.spread.expand_as(mean))
+        variance = self.spread.square() + self.crease_spread.square() * creased(strain)
+        return Expectation(mean, variance.sqrt())
+
+    def mean_of(self, texture: Tensor, strain: Tensor) -> Tensor:
+        """Expected latents (B, S * C, h, w)."""
         person = self.at_rest(texture)
         places = strain.flatten(2).permute(2, 0, 1)  # (h * w, B, F)
         moved = torch.bmm(places, self.from_strain).permute(1, 2, 0)
@@ -47,14 +77,6 @@ class ExpectedLatents(nn.Module):
         """Expected latents (B, S * C, h, w) of a skin at rest."""
         centred = pad(texture - self.texture_mean, (1, 1, 1, 1), mode="replicate")
         return self.mean + conv2d(centred, self.from_texture)
-
-    def whiten(self, latents: Tensor, expected: Tensor) -> Tensor:
-        """What the network denoises: the rest, in units of its spread."""
-        return (latents - expected) / self.spread
-
-    def restore(self, whitened: Tensor, expected: Tensor) -> Tensor:
-        """The inverse of `whiten`."""
-        return expected + self.spread * whitened
 
     def neutral(self, resting: Tensor, texture: Tensor) -> Tensor:
         """The best that is known of the latents (B, S * C, h, w) at rest: z^P and z^T as they are, and of
@@ -67,11 +89,16 @@ class ExpectedLatents(nn.Module):
         ]
         return torch.cat(parts, dim=1)
 
-    def guide(self, texture: Tensor, expected: Tensor, strain: Tensor) -> Tensor:
+    def guide(self, texture: Tensor, expected: Expectation, strain: Tensor) -> Tensor:
         """Guide channels (B, S * (C + F), h, w): the expected departure from rest, and the strain."""
-        departure = (expected - self.at_rest(texture)) / self.spread
+        departure = (expected.mean - self.at_rest(texture)) / self.spread
         features = strain[:, None].expand(-1, len(self.maps), -1, -1, -1)
         return torch.cat([departure.unflatten(1, (len(self.maps), -1)), features], dim=2).flatten(1, 2)
+
+
+def creased(strain: Tensor) -> Tensor:
+    """(B, 1, h, w) mean square of the crease features (B, F, h, w): what deep creases have room for."""
+    return strain[:, :CREASES].square().mean(dim=1, keepdim=True)
 
 
 def texture_patches(texture: Tensor) -> Tensor:

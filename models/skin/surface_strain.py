@@ -134,8 +134,9 @@ def crease_features(strain: Floats, cells: int) -> Floats:
     return np.concatenate([quarters, whole, effort]).astype(np.float32)
 
 
-FEATURES = 5 * DIRECTIONS + 1
-"""Channels of `crease_features`."""
+CREASES = 4 * DIRECTIONS
+FEATURES = CREASES + DIRECTIONS + 1
+"""Channels of `crease_features`; the first `CREASES` of them say how strongly the skin would crease."""
 STRAIN_TEXELS = 4
 """Texels of a strain map along a side of a latent."""
 

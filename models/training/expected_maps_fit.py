@@ -11,11 +11,14 @@ from torch import Tensor
 from ..corpus.latent_cache import LatentCache
 from ..corpus.skin_cache import SkinCache
 from ..exp_diff import ALBEDO, POSITION
-from ..expected_maps import ExpectedLatents, texture_patches
+from ..expected_maps import ExpectedLatents, creased, texture_patches
+from ..skin.gaussian_prior import GaussianPrior
 
 RIDGE = 1e-3
 """Relative to the mean variance of a feature."""
 AT_ONCE = 64
+MEASURED = 4000
+"""Records on which the spread and the principal directions of what is left are found."""
 PEOPLE = 600
 """Of so many, texture and neutral maps are regressed on each other: what holds at every place of the face."""
 SPREAD_FLOOR = 0.25
@@ -90,16 +93,53 @@ def _fit_strain(
 def _fit_spread(
     expected: ExpectedLatents, skin: SkinCache, latents: LatentCache, random: np.random.Generator
 ) -> None:
-    squares, count = torch.zeros_like(expected.mean), 0
-    for records in _batches(random.permutation(len(skin))[:1500]):
+    """Per place and channel, the squared rest regressed on how much the skin is creased there."""
+    squares, crossed = torch.zeros_like(expected.mean), torch.zeros_like(expected.mean)
+    crease, crease_square = torch.zeros(2, expected.size, expected.size)
+    count = 0
+    for records in _batches(random.permutation(len(skin))[:MEASURED]):
         texture = torch.from_numpy(latents.texture[skin.person[records]]).float()
         strain = _either_strain(latents, records, random, expected.features)
-        rest = latents.of_maps(expected.maps, records) - expected(texture, strain)
-        squares += rest.square().sum(0)
+        rest = (latents.of_maps(expected.maps, records) - expected.mean_of(texture, strain)).square()
+        squares += rest.sum(0)
         count += len(records)
-    spread = (squares / count).sqrt()
-    floor = SPREAD_FLOOR * (squares / count).mean((1, 2), keepdim=True).sqrt()
-    expected.spread.copy_(spread.maximum(floor).clamp_min(1e-3))
+        if expected.crease_spread is not None:
+            depth = creased(strain)
+            crossed += (rest * depth).sum(0)
+            crease += depth.sum((0, 1))
+            crease_square += depth.square().sum((0, 1))
+    squares, crossed, crease = squares / count, crossed / count, crease / count
+    varied = (crease_square / count - crease.square()).clamp_min(1e-6)
+    slope = ((crossed - squares * crease) / varied).clamp_min(0)
+    floor = SPREAD_FLOOR**2 * squares.mean((1, 2), keepdim=True)
+    expected.spread.copy_((squares - slope * crease).maximum(floor).sqrt().clamp_min(1e-3))
+    if expected.crease_spread is not None:
+        expected.crease_spread.copy_(slope.sqrt())
+
+
+def fit_directions(
+    prior: GaussianPrior,
+    expected: ExpectedLatents,
+    skin: SkinCache,
+    latents: LatentCache,
+    random: np.random.Generator,
+) -> None:
+    """Principal directions of the whitened textures, their variances, and what is left beside them."""
+    rows: list[Tensor] = []
+    for records in _batches(random.permutation(len(skin))[:MEASURED]):
+        texture = torch.from_numpy(latents.texture[skin.person[records]]).float()
+        strain = _either_strain(latents, records, random, expected.features)
+        values = latents.of_maps(expected.maps, records)
+        rows.append(prior.textures(expected(texture, strain).whiten(values)))
+    values = torch.cat(rows)
+    torch.manual_seed(0)
+    rank = len(prior.variance)
+    _, singular, directions = torch.svd_lowrank(values, q=min(rank + 16, len(values)), niter=2)
+    found = min(rank, len(singular))
+    prior.directions[:found] = directions[:, :found].T
+    prior.variance[:found] = singular[:found].square() / len(values)
+    rest = values.square().mean(0) - prior.variance @ prior.directions.square()
+    prior.left.copy_(rest.clamp_min(1e-3).unflatten(0, (len(prior.left), -1)).mean(1))
 
 
 def _either_strain(

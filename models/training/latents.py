@@ -37,7 +37,7 @@ from ..expected_motion import expected_motion
 from ..head import Head
 from ..prompts import PromptEmbedder, name_of
 from ..skin.surface_strain import FEATURES
-from .expected_maps_fit import fit_expected, fit_standard
+from .expected_maps_fit import fit_directions, fit_expected, fit_standard
 from .optimisation import LOG_NAME, Phase, optimise
 
 EXP_DIFF, TEXTURE = "exp-diff", "animate-me-texture"
@@ -129,6 +129,8 @@ def train_latents(config: LatentTraining, *, dry_run: bool = False) -> dict[str,
     state = config.output.with_name(config.output.name + ".state")
     state.mkdir(parents=True, exist_ok=True)
     expected = _expected(config, state, skin, latents, denoiser.config, features)
+    if denoiser.prior is not None:
+        fit_directions(denoiser.prior, expected, skin, latents, np.random.default_rng(config.seed))
     batches = LatentBatches(config, skin, latents, prompts, denoiser.config, expected, accelerator)
     objective = Denoising(denoiser.to(accelerator.device), expected.to(accelerator.device))
     loss, steps = optimise(
@@ -253,7 +255,7 @@ class LatentBatches:
             moved = latents[:, :channels]
             latents[:, :channels] = torch.where(told[:, None, None, None], still, moved)
         expected = self.expected(texture, strain)
-        clean = self.expected.whiten(latents, expected)
+        clean = expected.whiten(latents)
         guide = self.expected.guide(texture, expected, strain) if self.network.guide_channels else strain
         nothing = torch.zeros(len(records))
         neutral = repeat_texture(offset, texture, self.network.maps)
