@@ -63,7 +63,7 @@ class AnimateMeTexture:
 
     def save(self, folder: Path, notes: Mapping[str, str], elsewhere: Mapping[str, str]) -> None:
         """Write the checkpoint folder; as `Appearance.save`."""
-        networks = type(self).__name__, self.autoencoder, self.denoiser, self.expected
+        networks = type(self).__name__, self.autoencoder, self.denoiser, self.expected, self.prompts
         save_appearance(folder, *networks, self.schedule, self.window, notes, elsewhere)
 
     @torch.inference_mode()

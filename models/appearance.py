@@ -99,7 +99,7 @@ class Appearance:
     def save(self, folder: Path, notes: Mapping[str, str], elsewhere: Mapping[str, str]) -> None:
         """Write the checkpoint folder. ``elsewhere``: the folders, seen from it, of head, words, motion (an
         AnimateMe checkpoint; may be left out) and of vae, which is written there if it is left out."""
-        networks = type(self).__name__, self.autoencoder, self.denoiser, self.expected
+        networks = type(self).__name__, self.autoencoder, self.denoiser, self.expected, self.prompts
         save_appearance(folder, *networks, self.schedule, self.window, notes, elsewhere)
 
     @cached_property

@@ -61,9 +61,7 @@ def training_schedule(prediction_type: Prediction = "sample") -> DDPMScheduler:
 
 def prediction_of(kind: Prediction, clean: Tensor, noisy: Tensor, alpha_bar: Tensor) -> Tensor:
     """What a network of this kind predicts where it takes ``clean`` (B, ...) for what is in ``noisy``."""
-    signal, rest = (
-        share.sqrt().view(-1, *(1,) * (noisy.dim() - 1)) for share in (alpha_bar, 1 - alpha_bar)
-    )
+    signal, rest = (share.sqrt().view(-1, *(1,) * (noisy.dim() - 1)) for share in (alpha_bar, 1 - alpha_bar))
     if kind == "sample":
         return clean
     epsilon = (noisy - signal * clean) / rest

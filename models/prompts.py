@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, one_hot
 
 from .errors import InputError
 from .expression import UNIT_NAMES
@@ -30,6 +31,7 @@ SURE = 0.25
 class PromptEmbedder:
     """Prompts and stages as directions (N, dimension), with any text encoder that `words` loads."""
 
+    kind: ClassVar[str] = "text"
     words: Words
 
     @classmethod
@@ -85,6 +87,36 @@ class PromptEmbedder:
         if values.ndim != 2 or values.shape[1] != len(UNIT_NAMES) or not np.isfinite(values).all():
             raise InputError(f"An expression has {len(UNIT_NAMES)} weights a frame, all of them numbers.")
         return values
+
+
+class OneHotPrompts(PromptEmbedder):
+    """In place of words, which unit is the strongest and nothing else: the ablation of ExpDiff V-D."""
+
+    kind = "one-hot"
+
+    @property
+    def dimension(self) -> int:
+        """One for each unit."""
+        return len(UNIT_NAMES)
+
+    def embed(self, prompts: list[str]) -> Tensor:
+        """Directions (N, M) of prompts; of one that shows no expression, nothing."""
+        return self.of_stages(np.stack([self._stage_of(prompt) for prompt in prompts]))
+
+    def of_stages(self, stages: Floats) -> Tensor:
+        """Directions (N, M) of stages (N, M)."""
+        values = torch.from_numpy(np.asarray(stages, np.float32))
+        shown = values.amax(dim=1, keepdim=True) > 0
+        return one_hot(values.argmax(dim=1), len(UNIT_NAMES)).float() * shown
+
+    def _stage_of(self, prompt: str) -> Floats:
+        try:
+            return self.words.express(prompt).stage
+        except InputError:
+            return np.zeros(len(UNIT_NAMES), np.float32)
+
+
+PROMPTS: Mapping[str, type[PromptEmbedder]] = {kind.kind: kind for kind in (PromptEmbedder, OneHotPrompts)}
 
 
 def name_of(stage: Floats) -> str:

@@ -64,7 +64,7 @@ def evaluate_exp_diff(
         Path, typer.Option(help="The same without attention between maps, where it is trained.")
     ] = CHECKPOINTS / "exp-diff-no-attention",
     one_hot: Annotated[
-        Path, typer.Option(help="The same with random embeddings for words, where it is trained.")
+        Path, typer.Option(help="The same told the strongest unit in place of words, where it is trained.")
     ] = CHECKPOINTS / "exp-diff-one-hot",
     texture: Annotated[
         Path, typer.Option(help="AnimateMe's texture model, where it is trained.")

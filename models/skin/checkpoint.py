@@ -19,7 +19,7 @@ from ..exp_diff import LatentDenoiser, LatentDenoiserConfig
 from ..expected_maps import ExpectedLatents
 from ..expected_motion import ExpectedMotion, expected_motion
 from ..head import Head
-from ..prompts import PromptEmbedder
+from ..prompts import PROMPTS, PromptEmbedder
 from ..uv_maps import Window
 
 INDEX_NAME = "model_index.json"
@@ -34,6 +34,7 @@ def save_appearance(
     autoencoder: MapAutoencoder,
     denoiser: LatentDenoiser,
     expected: ExpectedLatents,
+    prompts: PromptEmbedder,
     schedule: Any,
     window: Window,
     notes: Mapping[str, str],
@@ -58,6 +59,7 @@ def save_appearance(
         DENOISER: ["models.exp_diff", "LatentDenoiser"],
         EXPECTED: ["models.expected_maps", "ExpectedLatents"],
         SCHEDULER: ["diffusers", "DDPMScheduler"],
+        "prompts": prompts.kind,
         "window": window,
         SUBFOLDER: SUBFOLDER,
         **elsewhere,
@@ -74,6 +76,7 @@ def load_appearance(
         index = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))
         found, home, words, vae = (index[key] for key in ("_class_name", "head", "words", SUBFOLDER))
         animate_me = folder / index["motion"] if "motion" in index else None
+        embedder = PROMPTS[index.get("prompts", PromptEmbedder.kind)]
         u0, v0, u1, v1 = (float(value) for value in index["window"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
@@ -85,7 +88,7 @@ def load_appearance(
     autoencoder = MapAutoencoder.from_folder(folder / vae)
     if autoencoder.latent_channels != denoiser.config.latent_channels:
         raise CheckpointError(f"The autoencoder and the denoiser in {folder} do not belong together.")
-    prompts = PromptEmbedder.load(folder / words)
+    prompts = embedder.load(folder / words)
     head = Head.load(folder / home)
     motion = expected_motion(head, animate_me)
     return autoencoder, denoiser, expected, head, prompts, motion, (u0, v0, u1, v1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class GaussianPrior(nn.Module):
-    """N(0, D^T variance D + left) over the latents of the textures; white and of variance 1 over the geometry.
+    """Normal along the directions and beside them over the textures; white, of variance 1, over the geometry.
 
     All tensors are buffers: fitted by `training.expected_maps_fit`, never trained.
     """

@@ -35,7 +35,7 @@ from ..exp_diff import MAPS, POSITION, Condition, LatentDenoiser, LatentDenoiser
 from ..expected_maps import ExpectedLatents
 from ..expected_motion import expected_motion
 from ..head import Head
-from ..prompts import PromptEmbedder, name_of
+from ..prompts import PROMPTS, PromptEmbedder, name_of
 from ..skin.surface_strain import FEATURES
 from .expected_maps_fit import fit_directions, fit_expected, fit_standard
 from .optimisation import LOG_NAME, Phase, optimise
@@ -58,6 +58,7 @@ class LatentTraining:
     words: Path
     output: Path
     motion: Path | None = None  # an AnimateMe checkpoint, whose expectation the geometry departs from
+    prompts: str = "text"  # or "one-hot": which unit is the strongest, and no words
     target: str = "residual"  # or "raw": the latents themselves, as in the papers
     guided: bool = True  # the expected departure and the strain are told to the network
     shards: int = 10**6  # of the corpus at most: so much is encoded and trained on
@@ -90,6 +91,8 @@ class LatentTraining:
             raise InputError(f"The training configuration {path} cannot be used: {error}") from error
         if config.target not in ("residual", "raw"):
             raise InputError(f"The target is residual or raw, not {config.target}.")
+        if config.prompts not in PROMPTS:
+            raise InputError(f"Prompts are one of {', '.join(PROMPTS)}, not {config.prompts}.")
         return config
 
 
@@ -107,7 +110,7 @@ def train_latents(config: LatentTraining, *, dry_run: bool = False) -> dict[str,
         latent_size=skin.layout.size // autoencoder.factor,
         guide_channels=autoencoder.latent_channels + features if config.guided else 0,
     )
-    prompts = PromptEmbedder.load(config.words)
+    prompts = PROMPTS[config.prompts].load(config.words)
     denoiser = LatentDenoiser(replace(network, text_dimension=prompts.dimension))
     plan = {
         "records": len(skin),
