@@ -42,6 +42,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"what makes the maps: {', '.join(skins())}, or the folder of a skin checkpoint",
     )
+    parser.add_argument(
+        "--personal",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="how far the wrinkles are one person's own, 0 (the mean over people) to 1",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="another seed is another person's wrinkles")
     parser.add_argument("--resolution", type=int, choices=RESOLUTIONS, default=1024)
 
 
@@ -57,6 +65,8 @@ def skin_work(head: bpy.types.Object, options: argparse.Namespace, checkpoint: s
     """What the worker is given. Raises HeadError."""
     if options.subject == "expression" and not options.expression:
         raise HeadError("Say with --expression what the face does, as in --expression happiness.")
+    if not 0.0 <= options.personal <= 1.0:
+        raise HeadError(f"--personal is a share from 0 to 1, not {options.personal}.")
     slot = skin_slot(head)
     request = AppearanceRequest(
         job="",
@@ -72,6 +82,8 @@ def skin_work(head: bpy.types.Object, options: argparse.Namespace, checkpoint: s
         skin_seed=options.skin or 0,
         resolution=options.resolution,
         out=str(options.out.absolute()),
+        personal=options.personal,
+        seed=options.seed,
     )
     return skin_job(bpy.context, head, request, slot, _texture(head, slot, options))
 

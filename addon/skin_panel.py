@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bpy
 
+from ..bridge.protocol import AUTHORED
 from .mesh_reader import refusal
 from .panels import DimplePanel, draw_text
 from .properties import target_head
@@ -44,6 +45,11 @@ class DIMPLE_PT_skin(DimplePanel, bpy.types.Panel):
                 layout, context, f"Frames {scene.frame_start} to {scene.frame_end} of the scene", "TIME"
             )
         layout.prop(settings, "skin")
+        if settings.skin != AUTHORED:
+            layout.prop(settings, "personal", slider=True)
+            row = layout.row()
+            row.enabled = settings.personal > 0
+            row.prop(settings, "wrinkle_seed")
         layout.prop(settings, "resolution")
         row = layout.row(align=True)
         row.enabled = session.current is None

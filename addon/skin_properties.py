@@ -90,6 +90,21 @@ class DimpleSkinSettings(bpy.types.PropertyGroup):
         max=16,
     )
     skin: EnumProperty(name="Maps By", description="What makes the maps", items=_skin_items)
+    personal: FloatProperty(
+        name="Personal Wrinkles",
+        description="How far the wrinkles are one person's own. 0: the mean over people, faint and smooth",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    wrinkle_seed: IntProperty(
+        name="Wrinkle Seed",
+        description="Another seed is another person's wrinkles on the same skin",
+        default=0,
+        min=0,
+        max=LARGEST_SEED,
+    )
     resolution: EnumProperty(
         name="Resolution",
         description="Side of the maps in texels",
@@ -118,4 +133,6 @@ class DimpleSkinSettings(bpy.types.PropertyGroup):
             skin_seed=self.skin_seed,
             resolution=int(self.resolution),
             out="",
+            personal=round(self.personal, 4),
+            seed=self.wrinkle_seed,
         )

@@ -31,6 +31,7 @@ from models.registration.artist_head import ArtistHead, Mesh
 from models.saved_presets import SavedPreset, save_preset
 from models.signal import remarks
 from models.skin.authored_skin import AuthoredSkin, Painting
+from models.skin.generated_skin import GeneratedSkin
 from models.skin.head import SkinHead
 from models.skin.job import (
     LARGEST_PAINTING,
@@ -307,7 +308,8 @@ class DimpleJobs:
             painting = _painted(request, head, report)
             model: SkinModel = AuthoredSkin(painting)
         else:
-            model = self._exp_diff.of(_checkpoint_folder(request.skin), report)
+            exp_diff = self._exp_diff.of(_checkpoint_folder(request.skin), report)
+            model = GeneratedSkin(exp_diff, request.seed, request.personal)
         upscaler = None
         if needs_upscaler(model, request.resolution):
             folder_of_network = SHIPPED_CHECKPOINTS / UPSCALER

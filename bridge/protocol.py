@@ -210,7 +210,8 @@ class AppearanceRequest:
     the skin most; "frames" one for each frame. The last two want deformations.npy (K * V, 3): the key_names'
     or the frames'. `skin` is what makes the maps: AUTHORED, or a checkpoint by its name or folder. `texture`
     is the neutral albedo's image file; where it is empty, texture.npy (H, W * 4) uint8 RGBA may stand in, and
-    else the skin at rest is authored, of `skin_seed`.
+    else the skin at rest is authored, of `skin_seed`. `personal` is how far the creases are a person's own,
+    from 0, the mean over people, to 1, and `seed` whose they are; authored skin has always its own.
     `resolution` is the side of the maps in texels. They are written to the new folder `out`, inside `folder`
     when that is empty.
     """
@@ -232,6 +233,8 @@ class AppearanceRequest:
     companions: tuple[str, ...] = ()
     companion_parts: dict[str, str] = field(default_factory=dict[str, str])
     cache: str = ""
+    personal: float = 1.0
+    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from .diffusion import TRAIN_TIMESTEPS, OnStep, make_scheduler, sample_consisten
 from .exp_diff import ALBEDO, Condition, LatentDenoiser
 from .expected_maps import ExpectedLatents
 from .expected_motion import ExpectedMotion
-from .guidance import NOISE_SCALE, guided
+from .guidance import guided
 from .head import Head
 from .prompts import PromptEmbedder
 from .skin.brdf_maps import from_images, to_images
@@ -76,7 +76,7 @@ class AnimateMeTexture:
         guidance: float = 1.0,
         steps: int = 1,
         scheduler: str = "dpm",
-        noise_scale: float = NOISE_SCALE,
+        noise_scale: float = 0.0,
         late_start: int = TRAIN_TIMESTEPS,
         frames_per_chunk: int = 16,
         on_step: OnStep | None = None,
@@ -84,8 +84,9 @@ class AnimateMeTexture:
         """The texture of every frame (K, H, W, 3), sRGB 0..1, in the model's window and size.
 
         texture (H, W, 3): the neutral one over the whole UV tile; signal (K, M): expression stages. What the
-        model changes is added to the neutral texture, whose own detail stays. Raises InputError for an image
-        that is no square map and for a signal that is none.
+        model changes is added to the neutral texture, whose own detail stays. noise_scale 0 and one step show
+        the model's mean, 1 and some 8 steps one of the ways in which people differ from it. Raises InputError
+        for an image that is no square map and for a signal that is none.
         """
         neutral = fitted(texture, self.size, self.window)
         stages, text = self.prompts.read(signal, None, None)

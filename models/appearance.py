@@ -32,7 +32,7 @@ from .errors import InputError
 from .exp_diff import ALBEDO, NORMAL, POSITION, Condition, LatentDenoiser, repeat_texture
 from .expected_maps import Expectation, ExpectedLatents
 from .expected_motion import ExpectedMotion
-from .guidance import NOISE_SCALE, guided
+from .guidance import guided
 from .head import Head
 from .prompts import PromptEmbedder
 from .skin.brdf_maps import BrdfMaps, from_images, neutral_known, to_images
@@ -45,6 +45,10 @@ Floats = NDArray[np.float32]
 
 STARTS: Mapping[str, int] = {"noise": TRAIN_TIMESTEPS, "neutral": 800}
 """Where the chain begins: from pure noise, or from the neutral latents noised to this timestep (III-C)."""
+NOISE_SCALE = 1.0
+"""Of the initial noise. Without noise a skin shows the mean over people, in which personal creases blur."""
+STEPS = 8
+"""Of the sampler; a mean without noise takes one."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ class Appearance:
         shares: Floats | None = None,
         deformation: Floats | None = None,
         guidance: float = 1.0,
-        steps: int = 1,
+        steps: int | None = None,
         scheduler: str = "dpm",
         noise_scale: float = NOISE_SCALE,
         start: str = "noise",
@@ -141,8 +145,9 @@ class Appearance:
         deformation (K, V, 3): how the mesh really moves, in its own units, where that is known (AnimateMe's,
             say). Then ``vertices`` is that motion, and the skin is made to follow it.
         guidance: classifier-free guidance; 1 is the conditional model alone.
-        noise_scale: of the initial noise; 0 shows the model's mean whatever the seed, 1 samples with all
-            variety, which takes some 8 steps.
+        steps: of the sampler; without it, 8, or 1 where there is no noise.
+        noise_scale: of the initial noise; 0 shows the model's mean whatever the seed, 1 creases as one person
+            has them, chosen by the seed.
         start: "noise", or "neutral" for noised neutral latents (III-C).
 
         Raises InputError for an image that is no square map, for vertices of another mesh, and for prompts
@@ -175,7 +180,7 @@ class Appearance:
             expected,
             seed,
             guidance=guidance,
-            steps=steps,
+            steps=steps or (STEPS if noise_scale else 1),
             scheduler=scheduler,
             noise_scale=noise_scale,
             start=start,

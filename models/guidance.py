@@ -8,10 +8,6 @@ from torch import Tensor
 from .diffusion import Predict
 from .exp_diff import Condition, LatentDenoiser
 
-NOISE_SCALE = 0.0
-"""Of the initial noise, where nothing else is asked for. With it and one step the shipped models show what
-they take for likeliest, which on people never seen is nearer to the truth than samples of them."""
-
 
 def guided(denoiser: LatentDenoiser, known: Condition, guidance: float, *, half: bool = False) -> Predict:
     """The network as `sample_consistent` calls it; 1 is the conditional model alone, and half as much work.

@@ -25,6 +25,7 @@ from .metrics_appearance import (
     agreement,
     facial_vertex_distance,
     flicker,
+    mean_of_known,
     pooled_psnr,
     principal_compression,
     psnr,
@@ -70,7 +71,7 @@ class Measurements:
             if all(f"{kind}_{name}" in columns for name in CHANNELS):
                 columns[kind] = [value for name in CHANNELS for value in columns[f"{kind}_{name}"]]
         return {
-            name: figure(pooled_psnr(values) if name.startswith("psnr") else _mean(values))
+            name: figure(pooled_psnr(values) if name.startswith("psnr") else mean_of_known(values))
             for name, values in sorted(columns.items())
         }
 
@@ -164,12 +165,6 @@ class Measure:
         neutral = request.neutral.astype(np.float64)
         shrunk = principal_compression(neutral, neutral + deformation, self.layout.triangles)
         return self.layout.rasterise(shrunk[:, None])[..., 0]
-
-
-def _mean(values: Sequence[float]) -> float:
-    """Of those that are numbers; NaN where none is."""
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else float("nan")
 
 
 def best_in_each_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -196,7 +196,9 @@ def all_rows(
             raise InputError(f"{folder} makes maps of another size or place than the skin cache holds.")
         rows[name] = texture_of(model) if isinstance(model, AnimateMeTexture) else generated(model)
         if name == "ours" and isinstance(model, Appearance):
+            rows["ours_mean"] = generated(model, noise_scale=0.0)
             rows[name + ALL_MAPS] = generated(model, all_maps=True)
+            rows["ours_mean" + ALL_MAPS] = generated(model, all_maps=True, noise_scale=0.0)
     return rows, notes
 
 

@@ -120,6 +120,12 @@ def wrinkles_kept(change: Floats, true_change: Floats, mask: Mask, width: float)
     return float((shown * true).mean()) / energy, float(np.square(shown).mean()) / energy
 
 
+def mean_of_known(values: Sequence[float]) -> float:
+    """Of those that are numbers; NaN where none is."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
 def fine(image: Floats, width: float) -> Floats:
     """The part of an image (H, W, C) that is finer than ``width`` texels."""
     return image - gaussian_filter(image, (width / 2, width / 2, 0.0), mode="nearest")

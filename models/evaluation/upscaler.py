@@ -29,7 +29,7 @@ from ..head import Head
 from ..skin.upscaler_weights import load_upscaler
 from ..upscale import CHANNELS, STACK, Upscaler, bicubic, resized, stack, unstack
 from .comparison import OnRequest, figure
-from .metrics_appearance import pooled_psnr, psnr, wrinkles_kept
+from .metrics_appearance import mean_of_known, pooled_psnr, psnr, wrinkles_kept
 from .skin_stacks import face_texels, records_by_person, stacks
 
 WRINKLE_WIDTH = 4.0
@@ -114,7 +114,7 @@ def _pooled(figures: Sequence[Mapping[str, float]]) -> dict[str, float | None]:
     columns = {name: [row[name] for row in figures] for name in figures[0]}
     columns["psnr"] = [value for name in CHANNELS for value in columns[f"psnr_{name}"]]
     return {
-        name: figure(pooled_psnr(values) if name.startswith("psnr") else np.mean(values))
+        name: figure(pooled_psnr(values) if name.startswith("psnr") else mean_of_known(values))
         for name, values in columns.items()
     }
 

@@ -52,7 +52,7 @@ SPIKE = 0.25
 
 
 class SkinModel(Protocol):
-    """What generates the maps: `models.appearance.Appearance`."""
+    """What generates the maps: `GeneratedSkin` or `AuthoredSkin`."""
 
     @property
     def head(self) -> Head:

@@ -124,22 +124,20 @@ def fit_directions(
     latents: LatentCache,
     random: np.random.Generator,
 ) -> None:
-    """Principal directions of the whitened textures, their variances, and what is left beside them."""
-    rows: list[Tensor] = []
+    """Principal directions of the whitened textures at every place, their variances, what is left beside."""
+    covariance, count = torch.zeros(()), 0
     for records in _batches(random.permutation(len(skin))[:MEASURED]):
         texture = torch.from_numpy(latents.texture[skin.person[records]]).float()
         strain = _either_strain(latents, records, random, expected.features)
         values = latents.of_maps(expected.maps, records)
-        rows.append(prior.textures(expected(texture, strain).whiten(values)))
-    values = torch.cat(rows)
-    torch.manual_seed(0)
-    rank = len(prior.variance)
-    _, singular, directions = torch.svd_lowrank(values, q=min(rank + 16, len(values)), niter=2)
-    found = min(rank, len(singular))
-    prior.directions[:found] = directions[:, :found].T
-    prior.variance[:found] = singular[:found].square() / len(values)
-    rest = values.square().mean(0) - prior.variance @ prior.directions.square()
-    prior.left.copy_(rest.clamp_min(1e-3).unflatten(0, (len(prior.left), -1)).mean(1))
+        places = prior.places(expected(texture, strain).whiten(values))
+        covariance = covariance + places.transpose(1, 2) @ places
+        count += len(records)
+    variance, directions = torch.linalg.eigh(covariance / count)
+    rank = prior.variance.shape[1]
+    prior.directions.copy_(directions[:, :, -rank:].transpose(1, 2))
+    prior.variance.copy_(variance[:, -rank:])
+    prior.left.copy_(variance[:, :-rank].mean(1, keepdim=True).clamp_min(1e-3))
 
 
 def _either_strain(
