@@ -299,7 +299,6 @@ class Appearance:
             steps=steps,
             seed=seed,
             noise_scale=noise_scale,
-            shaped=None if self.denoiser.prior is None else self.denoiser.prior.shaped,
             begin=STARTS[start],
             initial=initial,
             frames_per_chunk=frames_per_chunk,

@@ -95,7 +95,6 @@ def sample_consistent(
     seed: int,
     late_start: int = TRAIN_TIMESTEPS,
     noise_scale: float = 1.0,
-    shaped: Callable[[Tensor], Tensor] | None = None,
     first_frame: int = 0,
     begin: int = TRAIN_TIMESTEPS,
     initial: Tensor | None = None,
@@ -111,13 +110,10 @@ def sample_consistent(
     initial (frames, *shape): clean states whose noised ones the chain begins with; without it, pure noise.
     noise_scale: factor of the initial noise. Where the sampler adds none, the chain carries noise to samples
         continuously, nearly linearly, so samples spread about as much less round what is expected.
-    shaped: what to make of the initial noise (1, *shape); without it, it is white.
     frames_per_chunk: how many frames go through the network at once. No influence on the result.
     """
     device = torch.device(device)
     initial_noise = noise_scale * _shared_noise(seed, TRAIN_TIMESTEPS, 1, shape, device)
-    if shaped is not None:
-        initial_noise = shaped(initial_noise)
     timesteps = [t for t in _timesteps(scheduler(), steps) if t <= begin]
     remaining = sum(t <= late_start for t in timesteps)
     whole_chain = remaining == len(timesteps)

@@ -44,13 +44,5 @@ class GaussianPrior(nn.Module):
         textures = self.places(noisy)
         along = textures @ self.directions.transpose(1, 2)
         found = left * (textures - along @ self.directions) + (gain * along) @ self.directions
-        return self._joined(signal[:, :, None, None] * noisy[:, : self.geometry], found)
-
-    def shaped(self, noise: Tensor) -> Tensor:
-        """Noise (B, S * C, h, w) without what is beside the directions: that would be grain, not skin."""
-        along = self.places(noise) @ self.directions.transpose(1, 2)
-        return self._joined(noise[:, : self.geometry], along @ self.directions)
-
-    def _joined(self, geometry: Tensor, places: Tensor) -> Tensor:
-        textures = places.permute(1, 2, 0).unflatten(2, geometry.shape[2:])
-        return torch.cat([geometry, textures], dim=1)
+        geometry = signal[:, :, None, None] * noisy[:, : self.geometry]
+        return torch.cat([geometry, found.permute(1, 2, 0).unflatten(2, noisy.shape[2:])], dim=1)

@@ -52,6 +52,7 @@ def test_maps_of_a_new_person_with_authored_skin(run, tmp_path):  # noqa: F811
         (["--expression", "anger"], "Give the neutral skin with --texture FILE"),
         (["--expression", "anger", "--skin", 1, "--texture", "x.png"], "either --texture or --skin"),
         (["--expression", "anger", "--texture", "nowhere.png"], "There is no texture"),
+        (["--skin", 1, "--expression", "anger", "--personal", 3], "--personal is a share from 0 to 1"),
         (["--skin", 1, "--subject", "keys"], "has no shape keys that move it"),
         (["--skin", 1, "--expression", "refuse"], "black where the face is"),
     ],

@@ -15,8 +15,9 @@ from models.errors import InputError
 from models.expression import UNIT_NAMES
 from models.head import Head
 from models.registration.artist_head import ArtistHead, Mesh
+from models.skin.generated_skin import GeneratedSkin
 from models.skin.head import SkinHead
-from models.skin.job import SkinJob, check_resolution, without_spikes
+from models.skin.job import SkinJob, SkinModel, check_resolution, without_spikes
 from models.skin.plain_upscale import plain_upscaler
 from models.skin.plan import Subject, plan_expression, plan_frames
 from models.skin.textures import read_albedo
@@ -91,6 +92,23 @@ def test_an_expression_writes_its_maps_and_those_at_rest(model: Appearance, tmp_
     skin = model.head.neutral_vertices[: model.head.skin_vertices]
     assert (low > skin.min(axis=0) - 20).all()
     assert (high < skin.max(axis=0) + 20).all()
+
+
+def test_wrinkles_are_of_the_person_that_the_seed_says(model: Appearance, tmp_path: Path) -> None:
+    own, subjects = layouts(model.head), shown_as("anger")
+
+    def normals(seed: int, personal: float) -> Floats:
+        folder = tmp_path / f"{seed} {personal}"
+        folder.mkdir()
+        skin: SkinModel = GeneratedSkin(model, seed, personal)
+        replace(job(model, own), model=skin).write(subjects, folder, lambda *_: None)
+        return written(folder, "normal")
+
+    first = normals(1, 1.0)
+    assert np.abs(first - normals(2, 1.0)).max() > 0.02
+    assert np.array_equal(normals(1, 0.0), normals(2, 0.0))
+    with pytest.raises(InputError, match="personal from 0 to 1"):
+        GeneratedSkin(model, 0, 1.5)
 
 
 @pytest.mark.parametrize("quarter", [False, True])
