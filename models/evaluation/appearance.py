@@ -22,15 +22,17 @@ from .ground_truth_appearance import SkinRequest, SkinTruth
 from .lpips import Lpips
 from .metrics import FaceRegion, root_ratio
 from .metrics_appearance import (
+    WRINKLES,
     agreement,
     facial_vertex_distance,
     flicker,
     mean_of_known,
     pooled_psnr,
+    pooled_wrinkles,
     principal_compression,
     psnr,
     ssim,
-    wrinkles_kept,
+    wrinkle_moments,
 )
 from .skin_stacks import face_texels
 
@@ -70,10 +72,13 @@ class Measurements:
         for kind in ("psnr", "ssim", "lpips"):
             if all(f"{kind}_{name}" in columns for name in CHANNELS):
                 columns[kind] = [value for name in CHANNELS for value in columns[f"{kind}_{name}"]]
-        return {
-            name: figure(pooled_psnr(values) if name.startswith("psnr") else mean_of_known(values))
-            for name, values in sorted(columns.items())
+        wrinkles = pooled_wrinkles(columns) if WRINKLES[0] in columns else {}
+        pooled = {
+            name: pooled_psnr(values) if name.startswith("psnr") else mean_of_known(values)
+            for name, values in columns.items()
+            if name not in WRINKLES
         }
+        return {name: figure(value) for name, value in sorted((pooled | wrinkles).items())}
 
 
 def evaluate_exp_diff(
@@ -139,9 +144,7 @@ class Measure:
         figures["change_error"] = self._change_error(answer, request)
         change, true_change = made["normal"] - rest["normal"], true["normal"] - true_rest["normal"]
         width = WRINKLE_WIDTH * self.layout.size
-        figures["wrinkles_kept"], figures["wrinkle_energy"] = wrinkles_kept(
-            change, true_change, self.mask, width
-        )
+        figures |= wrinkle_moments(change, true_change, self.mask, width)
         figures["agreement"] = agreement(
             change, self._compression(request, deformation), self.mask, round(WINDOW * self.layout.size)
         )

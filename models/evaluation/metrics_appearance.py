@@ -7,7 +7,7 @@ most of it hardly does; hence two figures on what moves beside them, wrinkles an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -105,19 +105,32 @@ def agreement(change: Floats, compression: Floats, mask: Mask, window: int) -> f
     return float(np.corrcoef(amplitude, shrunk)[0, 1])
 
 
-def wrinkles_kept(change: Floats, true_change: Floats, mask: Mask, width: float) -> tuple[float, float]:
-    """How much of the true wrinkles a face shows: (share in place, energy).
+def wrinkle_moments(change: Floats, true_change: Floats, mask: Mask, width: float) -> dict[str, float]:
+    """Mean products of the wrinkles that a face shows and the true ones, for `pooled_wrinkles`.
 
-    Wrinkles are the part finer than ``width`` texels of how normals left the neutral's, (H, W, 3). The
-    first figure is the regression of the shown on the true ones: 1 for all of them, more for deeper ones,
-    0 for none and for any in the wrong places. The second is the ratio of mean squares, wherever they are.
-    NaN where the truth has none.
+    Wrinkles are the part finer than ``width`` texels of how normals left the neutral's, (H, W, 3).
     """
     shown, true = (fine(image, width)[mask] for image in (change, true_change))
-    energy = float(np.square(true).mean())
-    if energy == 0.0:
-        return float("nan"), float("nan")
-    return float((shown * true).mean()) / energy, float(np.square(shown).mean()) / energy
+    pairs = {WRINKLES[0]: shown * true, WRINKLES[1]: shown * shown, WRINKLES[2]: true * true}
+    return {name: float(product.mean()) for name, product in pairs.items()}
+
+
+WRINKLES = ("wrinkle_product", "wrinkle_shown", "wrinkle_true")
+
+
+def pooled_wrinkles(columns: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """How much of the true wrinkles is shown over many faces, of their moments.
+
+    ``wrinkles_kept`` is the regression of the shown on the true ones: 1 for all of them, more for deeper
+    ones, 0 for none and for any in the wrong places. ``wrinkle_energy`` is the ratio of mean squares, wherever
+    they are. A face with deep wrinkles counts for more. NaN where there are none.
+    """
+    product, shown, true = (float(np.sum(columns[name])) for name in WRINKLES)
+    known = true > 0
+    return {
+        "wrinkles_kept": product / true if known else float("nan"),
+        "wrinkle_energy": shown / true if known else float("nan"),
+    }
 
 
 def mean_of_known(values: Sequence[float]) -> float:

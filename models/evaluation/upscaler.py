@@ -29,7 +29,7 @@ from ..head import Head
 from ..skin.upscaler_weights import load_upscaler
 from ..upscale import CHANNELS, STACK, Upscaler, bicubic, resized, stack, unstack
 from .comparison import OnRequest, figure
-from .metrics_appearance import mean_of_known, pooled_psnr, psnr, wrinkles_kept
+from .metrics_appearance import WRINKLES, pooled_psnr, pooled_wrinkles, psnr, wrinkle_moments
 from .skin_stacks import face_texels, records_by_person, stacks
 
 WRINKLE_WIDTH = 4.0
@@ -105,18 +105,21 @@ def _figures(
     change, true_change = (
         shown["normal"] - unstack(rest)["normal"] for shown, rest in ((made, own_neutral), (true, neutral))
     )
-    share, energy = wrinkles_kept(change, true_change, mask, WRINKLE_WIDTH * factor)
-    return quality | {"wrinkles_kept": share, "wrinkle_energy": energy, "seconds": seconds}
+    moments = wrinkle_moments(change, true_change, mask, WRINKLE_WIDTH * factor)
+    return quality | moments | {"seconds": seconds}
 
 
 def _pooled(figures: Sequence[Mapping[str, float]]) -> dict[str, float | None]:
     """One row's figures over all sets; ``psnr`` over all maps."""
     columns = {name: [row[name] for row in figures] for name in figures[0]}
     columns["psnr"] = [value for name in CHANNELS for value in columns[f"psnr_{name}"]]
-    return {
-        name: figure(pooled_psnr(values) if name.startswith("psnr") else mean_of_known(values))
+    wrinkles = pooled_wrinkles(columns)
+    pooled = {
+        name: pooled_psnr(values) if name.startswith("psnr") else float(np.mean(values))
         for name, values in columns.items()
+        if name not in WRINKLES
     }
+    return {name: figure(value) for name, value in (pooled | wrinkles).items()}
 
 
 def smaller(stacked: Tensor, factor: int, blur: float) -> Tensor:

@@ -10,11 +10,12 @@ from models.evaluation.metrics_appearance import (
     fine,
     flicker,
     pooled_psnr,
+    pooled_wrinkles,
     principal_compression,
     psnr,
     ssim,
     windowed,
-    wrinkles_kept,
+    wrinkle_moments,
 )
 from tests.models.tiny import icosphere
 
@@ -129,13 +130,21 @@ def test_agreement_is_high_where_creases_follow_compression() -> None:
 def test_wrinkles_in_the_wrong_place_are_not_kept() -> None:
     truth, other = bumpy(np.full((64, 64), 0.1)), bumpy(np.full((64, 64), 0.1), seed=5)
     mask = np.ones((64, 64), bool)
-    assert wrinkles_kept(truth, truth, mask, 6) == pytest.approx((1, 1))
-    assert wrinkles_kept(0 * truth, truth, mask, 6) == pytest.approx((0, 0))
-    assert wrinkles_kept(truth / 2, truth, mask, 6) == pytest.approx((0.5, 0.25))
-    share, energy = wrinkles_kept(other, truth, mask, 6)
+
+    def kept(*faces: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
+        moments = [wrinkle_moments(shown, true, mask, 6) for shown, true in faces]
+        found = pooled_wrinkles({name: [face[name] for face in moments] for name in moments[0]})
+        return found["wrinkles_kept"], found["wrinkle_energy"]
+
+    assert kept((truth, truth)) == pytest.approx((1, 1))
+    assert kept((0 * truth, truth)) == pytest.approx((0, 0))
+    assert kept((truth / 2, truth)) == pytest.approx((0.5, 0.25))
+    share, energy = kept((other, truth))
     assert share == pytest.approx(0, abs=0.05)
     assert energy == pytest.approx(1, abs=0.1)
-    assert np.isnan(wrinkles_kept(truth, 0 * truth, mask, 6)).all()
+    assert np.isnan(kept((truth, 0 * truth))).all()
+    # a smooth face in which a little is shown does not outweigh the wrinkled one
+    assert kept((truth, truth), (0.1 * truth, 1e-4 * truth)) == pytest.approx((1, 1.01), abs=1e-3)
 
 
 def test_the_fine_part_leaves_out_what_is_broad() -> None:
