@@ -91,8 +91,8 @@ class DimpleSkinSettings(bpy.types.PropertyGroup):
     )
     skin: EnumProperty(name="Maps By", description="What makes the maps", items=_skin_items)
     personal: FloatProperty(
-        name="Personal Wrinkles",
-        description="How far the wrinkles are one person's own. 0: the mean over people, faint and smooth",
+        name="Wrinkles",
+        description="1: creases as one person has them, 0: the mean over people, faint and smooth",
         default=1.0,
         min=0.0,
         max=1.0,

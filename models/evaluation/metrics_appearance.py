@@ -122,7 +122,7 @@ def pooled_wrinkles(columns: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """How much of the true wrinkles is shown over many faces, of their moments.
 
     ``wrinkles_kept`` is the regression of the shown on the true ones: 1 for all of them, more for deeper
-    ones, 0 for none and for any in the wrong places. ``wrinkle_energy`` is the ratio of mean squares, wherever
+    ones, 0 for none and any in the wrong places. ``wrinkle_energy`` is the ratio of mean squares, wherever
     they are. A face with deep wrinkles counts for more. NaN where there are none.
     """
     product, shown, true = (float(np.sum(columns[name])) for name in WRINKLES)
