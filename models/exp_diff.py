@@ -48,7 +48,7 @@ class LatentDenoiserConfig:
     stage_in_condition: bool = True  # besides by cross attention, which is all that AnimateMe 4.2 has
     joint_attention: bool = True
     geometry_attention: bool = True
-    modal_rank: int = 0  # principal directions of the textures that are denoised in closed form
+    modal_rank: int = 0  # directions along which every place is denoised in closed form
     prediction_type: Prediction = "v_prediction"  # or "epsilon" (the paper's), "sample"
 
     def __post_init__(self) -> None:
@@ -151,8 +151,9 @@ class LatentDenoiser(nn.Module):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
         first = config.latent_channels * geometry
+        textures = config.shape[0] - first
         self.prior = (
-            GaussianPrior(config.modal_rank, first, config.shape[0] - first, config.latent_size)
+            GaussianPrior(min(config.modal_rank, textures), first, textures, config.latent_size)
             if config.modal_rank
             else None
         )

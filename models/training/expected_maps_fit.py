@@ -134,10 +134,11 @@ def fit_directions(
         covariance = covariance + places.transpose(1, 2) @ places
         count += len(records)
     variance, directions = torch.linalg.eigh(covariance / count)
-    rank = prior.variance.shape[1]
+    rank, channels = prior.directions.shape[1:]
     prior.directions.copy_(directions[:, :, -rank:].transpose(1, 2))
     prior.variance.copy_(variance[:, -rank:])
-    prior.left.copy_(variance[:, :-rank].mean(1, keepdim=True).clamp_min(1e-3))
+    beside = variance[:, : channels - rank].sum(1, keepdim=True) / max(channels - rank, 1)
+    prior.left.copy_(beside.clamp_min(1e-3))
 
 
 def _either_strain(
