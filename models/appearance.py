@@ -175,29 +175,34 @@ class Appearance:
         known, expected = self.conditions(
             given[ALBEDO], neutral, stages, text, strain, moved=deformation is not None
         )
-        latents = self._sample(
-            known,
-            expected,
-            seed,
-            guidance=guidance,
-            steps=steps or (STEPS if noise_scale else 1),
-            scheduler=scheduler,
-            noise_scale=noise_scale,
-            start=start,
-            frames_per_chunk=frames_per_chunk,
-            on_step=on_step,
-        )
+
+        def sampled(noise_scale: float, steps: int, start: str, on_step: OnStep | None) -> Tensor:
+            return self._sample(
+                known,
+                expected,
+                seed,
+                guidance=guidance,
+                steps=steps,
+                scheduler=scheduler,
+                noise_scale=noise_scale,
+                start=start,
+                frames_per_chunk=frames_per_chunk,
+                on_step=on_step,
+            )
+
+        latents = sampled(noise_scale, steps or (STEPS if noise_scale else 1), start, on_step)
+        # Geometry and skin at rest are the likeliest; what the expression changes is one person's own.
+        likeliest = sampled(0.0, 1, "noise", None) if noise_scale else latents
         vertices = neutral + motion[:-1]
         if deformation is None:
-            vertices = vertices + directional_difference(self.layout, self.decode(latents, POSITION))
+            vertices = vertices + directional_difference(self.layout, self.decode(likeliest, POSITION))
         maps: dict[str, Floats] = {}
         at_rest = dict(given)
         for name in self.denoiser.config.maps[1:]:
             decoded = self.decode(latents, name)
-            maps[name] = decoded[:-1]
-            if name in given:
-                maps[name] = given[name] + decoded[:-1] - decoded[-1:]
-            at_rest.setdefault(name, decoded[-1])
+            if name not in given:
+                at_rest[name] = self.decode(likeliest[-1:], name)[0]
+            maps[name] = at_rest[name] + decoded[:-1] - decoded[-1:]
         if NORMAL in maps:
             normal = maps[NORMAL] / np.linalg.norm(maps[NORMAL], axis=3, keepdims=True)
             height, resting_height = np.zeros(normal.shape[:3], np.float32), None
