@@ -11,7 +11,7 @@ from ..bridge.protocol import SKIN_SUBJECTS, AppearanceRequest
 from .image_reader import Texture, read_texture
 from .mesh_reader import HeadError
 from .skin_job import SkinWork, material_texture, skin_job, texture_refusal
-from .skin_properties import skins
+from .skin_properties import WRINKLES, skins
 from .skin_reader import skin_slot
 
 RESOLUTIONS = (512, 1024, 2048, 4096)
@@ -45,9 +45,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--personal",
         type=float,
-        default=1.0,
+        default=WRINKLES,
         metavar="SHARE",
-        help="how far the wrinkles are one person's own, 0 (the mean over people) to 1",
+        help=f"how far wrinkles are one person's own, 0 (the mean over people) to 1; {WRINKLES} without it",
     )
     parser.add_argument("--seed", type=int, default=0, help="another seed is another person's wrinkles")
     parser.add_argument("--resolution", type=int, choices=RESOLUTIONS, default=1024)

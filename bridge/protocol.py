@@ -233,7 +233,7 @@ class AppearanceRequest:
     companions: tuple[str, ...] = ()
     companion_parts: dict[str, str] = field(default_factory=dict[str, str])
     cache: str = ""
-    personal: float = 1.0
+    personal: float = 0.0  # as in recipes from before there was a choice
     seed: int = 0
 
 

@@ -28,7 +28,7 @@ from dimple.addon.recipe import Bake  # noqa: E402
 from dimple.addon.session import WorkerSettings  # noqa: E402
 from dimple.addon.skin_job import skin_job  # noqa: E402
 from dimple.addon.skin_material import group_node  # noqa: E402
-from dimple.addon.skin_properties import skins  # noqa: E402
+from dimple.addon.skin_properties import WRINKLES, skins  # noqa: E402
 from dimple.addon.skin_reader import skin_slot  # noqa: E402
 from dimple.addon.skin_writer import write_skin  # noqa: E402
 from dimple.bridge.protocol import AnimateRequest, AppearanceRequest  # noqa: E402
@@ -130,6 +130,7 @@ def dress(headless: Headless, head: bpy.types.Object, apexes: np.ndarray) -> Non
         skin_seed=SKIN,
         resolution=SKIN_SIDE,
         out="",
+        personal=WRINKLES,
     )
     slot = skin_slot(head)
     work = skin_job(bpy.context, head, request, slot)
