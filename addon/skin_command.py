@@ -47,9 +47,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=WRINKLES,
         metavar="SHARE",
-        help=f"how far wrinkles are one person's own, 0 (the mean over people) to 1; {WRINKLES} without it",
+        help=f"of generated maps: how far wrinkles are one person's own, 0 to 1; {WRINKLES} without it",
     )
-    parser.add_argument("--seed", type=int, default=0, help="another seed is another person's wrinkles")
+    parser.add_argument("--seed", type=int, default=0, help="of generated maps: whose the wrinkles are")
     parser.add_argument("--resolution", type=int, choices=RESOLUTIONS, default=1024)
 
 

@@ -145,7 +145,7 @@ class Appearance:
         deformation (K, V, 3): how the mesh really moves, in its own units, where that is known (AnimateMe's,
             say). Then ``vertices`` is that motion, and the skin is made to follow it.
         guidance: classifier-free guidance; 1 is the conditional model alone.
-        steps: of the sampler; without it, 8, or 1 where there is no noise.
+        steps: of the sampler; without it, 8, or 1 from no noise at all.
         noise_scale: of the initial noise; 0 shows the model's mean whatever the seed, 1 creases as one person
             has them, chosen by the seed.
         start: "noise", or "neutral" for noised neutral latents (III-C).
@@ -190,7 +190,8 @@ class Appearance:
                 on_step=on_step,
             )
 
-        latents = sampled(noise_scale, steps or (STEPS if noise_scale else 1), start, on_step)
+        one_step = noise_scale == 0 and start == "noise"
+        latents = sampled(noise_scale, steps or (1 if one_step else STEPS), start, on_step)
         # Geometry and skin at rest are the likeliest; what the expression changes is one person's own.
         likeliest = sampled(0.0, 1, "noise", None) if noise_scale else latents
         vertices = neutral + motion[:-1]

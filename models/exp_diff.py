@@ -48,7 +48,7 @@ class LatentDenoiserConfig:
     stage_in_condition: bool = True  # besides by cross attention, which is all that AnimateMe 4.2 has
     joint_attention: bool = True
     geometry_attention: bool = True
-    modal_rank: int = 0  # directions along which every place is denoised in closed form
+    prior_rank: int = 0  # directions along which every place is denoised in closed form
     prediction_type: Prediction = "v_prediction"  # or "epsilon" (the paper's), "sample"
 
     def __post_init__(self) -> None:
@@ -153,8 +153,8 @@ class LatentDenoiser(nn.Module):
         first = config.latent_channels * geometry
         textures = config.shape[0] - first
         self.prior = (
-            GaussianPrior(min(config.modal_rank, textures), first, textures, config.latent_size)
-            if config.modal_rank
+            GaussianPrior(min(config.prior_rank, textures), first, textures, config.latent_size)
+            if config.prior_rank
             else None
         )
         alpha_bars = training_schedule(config.prediction_type).alphas_cumprod

@@ -105,17 +105,18 @@ def agreement(change: Floats, compression: Floats, mask: Mask, window: int) -> f
     return float(np.corrcoef(amplitude, shrunk)[0, 1])
 
 
+WRINKLES = ("wrinkle_product", "wrinkle_shown", "wrinkle_true")
+"""Columns of `wrinkle_moments`."""
+
+
 def wrinkle_moments(change: Floats, true_change: Floats, mask: Mask, width: float) -> dict[str, float]:
     """Mean products of the wrinkles that a face shows and the true ones, for `pooled_wrinkles`.
 
     Wrinkles are the part finer than ``width`` texels of how normals left the neutral's, (H, W, 3).
     """
     shown, true = (fine(image, width)[mask] for image in (change, true_change))
-    pairs = {WRINKLES[0]: shown * true, WRINKLES[1]: shown * shown, WRINKLES[2]: true * true}
-    return {name: float(product.mean()) for name, product in pairs.items()}
-
-
-WRINKLES = ("wrinkle_product", "wrinkle_shown", "wrinkle_true")
+    products = shown * true, shown * shown, true * true
+    return {name: float(product.mean()) for name, product in zip(WRINKLES, products, strict=True)}
 
 
 def pooled_wrinkles(columns: Mapping[str, Sequence[float]]) -> dict[str, float]:

@@ -147,6 +147,7 @@ def test_guidance_of_one_is_the_conditional_model(model: Appearance, signal: np.
 def test_starts(model: Appearance, head: Head, albedo: np.ndarray, signal: np.ndarray) -> None:
     noise = model.generate(albedo, head.neutral_vertices, signal, steps=4)
     neutral = model.generate(albedo, head.neutral_vertices, signal, steps=4, start="neutral")
+    model.generate(albedo, head.neutral_vertices, signal, start="neutral", noise_scale=0.0)
     assert np.abs(noise.height - neutral.height).max() > 1e-4
     with pytest.raises(InputError, match="noise, neutral"):
         model.generate(albedo, head.neutral_vertices, signal, start="anywhere")

@@ -75,7 +75,7 @@ def test_predictions_of_every_kind_come_from_one_estimate(
 
 
 def test_an_untrained_denoiser_with_a_prior_predicts_what_the_prior_knows() -> None:
-    config = replace(TINY, modal_rank=3)
+    config = replace(TINY, prior_rank=3)
     torch.manual_seed(0)
     model = LatentDenoiser(config).eval()
     assert model.prior is not None

@@ -46,7 +46,7 @@ channels = [8, 16]
 condition = 16
 context = 16
 place_channels = 4
-modal_rank = 6
+prior_rank = 6
 """
 
 
