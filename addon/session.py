@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import bpy
+import bpy.utils.previews
 import numpy as np
 from numpy.typing import NDArray
 
@@ -98,6 +99,7 @@ class Job:
     phase: str = "start"
     step: int = 0
     steps: int = 0
+    picture: str = ""  # file of a PNG: the first results
     done: Done | None = None
     kind: str = ""  # of a failure, as the protocol names them
     message: str = ""
@@ -152,6 +154,7 @@ class Session:
     recognition: Recognition = field(default_factory=Recognition)
     registered: ExitStack = field(default_factory=ExitStack)  # what `unregister` has to undo
     _window_timer: bpy.types.Timer | None = None
+    _pictures: bpy.utils.previews.ImagePreviewCollection | None = None
     _worker: WorkerSettings | None = None
     _client: Client | None = None
     _folder: tempfile.TemporaryDirectory[str] | None = None
@@ -161,6 +164,14 @@ class Session:
     def ready(self) -> Ready | None:
         """What the worker said about itself; None when none is ready."""
         return self._client.ready if self._client is not None else None
+
+    def icon_of(self, picture: str) -> int:
+        """Blender's number for a PNG that a running job has made, for a panel to draw."""
+        if self._pictures is None:
+            self._pictures = bpy.utils.previews.new()
+        if picture not in self._pictures:
+            self._pictures.load(picture, picture, "IMAGE")
+        return self._pictures[picture].icon_id
 
     def head_state(self, head: bpy.types.Object, checkpoint: Path) -> HeadState:
         """What can be said about a head, a mesh, for the panel and for a button's refusal."""
@@ -254,6 +265,7 @@ class Session:
         if bpy.app.timers.is_registered(_tick):
             bpy.app.timers.unregister(_tick)
         self.unwatch()
+        self._drop_pictures()
         if self._client is not None:
             self._client.close()
         if self._folder is not None:
@@ -295,6 +307,7 @@ class Session:
         match message:
             case Progress():
                 job.phase, job.step, job.steps = message.phase, message.step, message.steps
+                job.picture = message.picture or job.picture
                 return
             case Done():
                 job.state, job.done = "done", message
@@ -307,9 +320,15 @@ class Session:
             case Cancelled():
                 job.state, job.message = "cancelled", "Cancelled; nothing was changed."
         del self.jobs[message.job]
+        self._drop_pictures()
         if job.done is not None and job.target is not None and "score" in job.done.info:
             self.bindings[job.target.session_uid] = record_of(job.request, job.target, job.done.info)
         self._keep(job)
+
+    def _drop_pictures(self) -> None:
+        if self._pictures is not None:
+            bpy.utils.previews.remove(self._pictures)
+            self._pictures = None
 
     def _keep(self, job: Job) -> None:
         """Keep the result of a job that has ended for as long as it is of use."""

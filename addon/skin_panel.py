@@ -14,6 +14,9 @@ from .skin_job import neutral_image, texture_refusal
 from .skin_reader import skin_refusal, skin_slot
 from .skin_record import SkinRecord, read_record
 
+PICTURE_SCALE = 10.0
+"""Of the first results, in buttons."""
+
 
 class DIMPLE_PT_skin(DimplePanel, bpy.types.Panel):
     """BRDF maps that move with the face."""
@@ -54,6 +57,7 @@ class DIMPLE_PT_skin(DimplePanel, bpy.types.Panel):
         row = layout.row(align=True)
         row.enabled = session.current is None
         row.operator("dimple.generate_skin", icon="MATERIAL")
+        _draw_first_results(layout)
         if not bpy.data.filepath:
             draw_text(
                 layout, context, "The .blend file is not saved: the maps will be packed into it", "INFO"
@@ -80,6 +84,14 @@ def _draw_texture(layout: bpy.types.UILayout, context: bpy.types.Context, head: 
     else:
         draw_text(layout, context, f"“{neutral_image(head, slot).name}”", "IMAGE_DATA")
     return True
+
+
+def _draw_first_results(layout: bpy.types.UILayout) -> None:
+    """How the face looks while its maps are still being enlarged and written."""
+    job = session.current
+    if job is not None and job.picture:
+        layout.template_icon(icon_value=session.icon_of(job.picture), scale=PICTURE_SCALE)
+        layout.label(text="First results: Esc if they are not what you want")
 
 
 def _draw_record(layout: bpy.types.UILayout, context: bpy.types.Context, head: bpy.types.Object) -> None:

@@ -43,7 +43,7 @@ from models.skin.job import (
 )
 from models.skin.plain_upscale import plain_upscaler
 from models.skin.plan import Plan, plan_expression, plan_frames, plan_keys
-from models.skin.textures import albedo_of_texels, read_albedo
+from models.skin.textures import albedo_of_texels, read_albedo, write_png
 from models.skin.upscaler_weights import load_upscaler
 from models.units import merged_pairs
 
@@ -321,7 +321,7 @@ class DimpleJobs:
         job = SkinJob(model, upscaler, head, layouts, skin, request.resolution)
         out = Path(request.out or folder.path / "skin")
         with new_folder(out, bytes_on_disk(request.resolution, 1 + len(plan.subjects))) as unfinished:
-            job.write(plan.subjects, unfinished, partial(report, "sample"))
+            job.write(plan.subjects, unfinished, partial(report, "sample"), partial(_show, folder, report))
             recipe = replace(request, job="", folder="", out="", landmarks={}, companions=(), cache="")
             (unfinished / "recipe.json").write_bytes(encode(recipe))
         paths = {"folder": str(out)} | folder.write({"side": head.side})
@@ -401,6 +401,13 @@ def _checkpoint_folder(checkpoint: str) -> Path:
         raise CheckpointError("No checkpoint is chosen: choose its folder in the preferences.")
     shipped = SHIPPED_CHECKPOINTS / checkpoint
     return shipped if shipped.is_dir() else Path(checkpoint)
+
+
+def _show(folder: JobFolder, report: Report, step: int, steps: int, picture: NDArray[np.uint8]) -> None:
+    """Let the artist see a picture (H, W, 3) while the job goes on. Raises OSError."""
+    path = folder.path / f"picture_{step}.png"
+    write_png(path, picture.astype(np.float32) / 255)
+    report("sample", step, steps, str(path))
 
 
 def _painted(request: AppearanceRequest, head: SkinHead, report: Report) -> Painting:

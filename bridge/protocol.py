@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 LINE_LIMIT = 1 << 20
 """Longest line in bytes; a longer one is noise, not a message."""
@@ -267,12 +267,16 @@ class Ready:
 
 @dataclass(frozen=True)
 class Progress:
-    """Step `step` of `steps` of a phase ("load", "bind", "sample", "carry", "write") is done."""
+    """Step `step` of `steps` of a phase ("load", "bind", "sample", "carry", "write") is done.
+
+    `picture` is a PNG that shows the first results; empty where there is nothing new to see.
+    """
 
     job: str
     phase: str
     step: int
     steps: int
+    picture: str = ""
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,11 @@ class Result:
 class Report(Protocol):
     """Tells the host how far a job is."""
 
-    def __call__(self, phase: str, step: int, steps: int) -> None:
-        """Call it after every step. Raises JobCancelledError when the host wants the job to end."""
+    def __call__(self, phase: str, step: int, steps: int, picture: str = "") -> None:
+        """Call it after every step, with the file of a PNG where there is something to see by now.
+
+        Raises JobCancelledError when the host wants the job to end.
+        """
         ...
 
 
@@ -140,9 +143,9 @@ def _answer(jobs: Jobs, request: Request, inbox: _Inbox, outbox: _Outbox) -> Don
     """Runs one job to its end."""
     job, started = request.job, time.perf_counter()
 
-    def report(phase: str, step: int, steps: int) -> None:
+    def report(phase: str, step: int, steps: int, picture: str = "") -> None:
         inbox.check(job)
-        outbox.send(Progress(job, phase, step, steps))
+        outbox.send(Progress(job, phase, step, steps, picture))
 
     try:
         inbox.check(job)

@@ -9,12 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..skin.portrait import AMBIENT, BACKGROUND, LIGHTS
 from .surface import vertex_normals
-
-LIGHTS = (((-0.45, 0.55, 0.7), 0.75), ((0.7, 0.1, 0.7), 0.3))
-"""Direction towards each light in view space, and its strength."""
-AMBIENT = 0.12
-BACKGROUND = 0.16
 
 
 @dataclass(frozen=True)

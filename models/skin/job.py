@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
+from ..alignment import similarity_to
 from ..appearance import AppearanceResult
 from ..errors import InputError
 from ..head import Head
@@ -26,6 +27,7 @@ from .authored_skin import AuthoredSkin, Painting
 from .brdf_maps import BrdfMaps
 from .head import SkinHead
 from .plan import Subject
+from .portrait import portrait
 from .textures import check_lit, write_png
 from .tile import MAPS, Maps, SkinTile, resampled
 from .uv import SkinLayouts
@@ -33,6 +35,8 @@ from .uv import SkinLayouts
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 OnStep = Callable[[int, int], None]
+OnPicture = Callable[[int, int, NDArray[np.uint8]], None]
+"""Told at which step how the face looks, (H, W, 3), before its maps are enlarged and written."""
 
 RESOLUTIONS = (512, 1024, 2048, 4096)
 BITS = {"albedo": 8, "specular": 8, "roughness": 8, "normal": 16}
@@ -46,6 +50,7 @@ BYTES_A_TEXEL = 7
 """Of a set on disk; an upper bound of what was measured, the normals being most of it."""
 FRAMES_AT_ONCE = 4
 """Sets that are generated together: their maps are in memory at once."""
+PICTURE_PIXELS = 256
 PERCENT = 100
 SPIKE = 0.25
 """Difference to the median of the neighbours, of values 0..1, that no relief of skin has in one texel."""
@@ -111,11 +116,18 @@ class SkinJob:
             return f"{made}: skin of seed {self.skin.skin_seed}"
         return f"{made}: from the head's own texture"
 
-    def write(self, subjects: Sequence[Subject], folder: Path, on_step: OnStep) -> None:
+    def write(
+        self,
+        subjects: Sequence[Subject],
+        folder: Path,
+        on_step: OnStep,
+        on_picture: OnPicture | None = None,
+    ) -> None:
         """Write the maps of the skin at rest, into "neutral", and of all subjects.
 
         Also "position.npy", (H, W, 3) the head's vertices over the artist's UVs, for the subject whose folder
-        is the job's own. Raises OSError, and InputError where the texture is black on the skin.
+        is the job's own. ``on_picture`` sees the last of the sets that were generated together. Raises
+        OSError, and InputError where the texture is black on the skin.
         """
         neutral = Subject("neutral", "neutral", "", np.zeros_like(subjects[0].stage), _still(subjects[0]))
         waiting = [neutral, *subjects]
@@ -125,6 +137,8 @@ class SkinJob:
             chunk = waiting[start : start + FRAMES_AT_ONCE]
             generating = GENERATING * len(chunk) * share
             result = self._generated(chunk, _part(on_step, start * share, generating))
+            if on_picture is not None:
+                on_picture(_percent(start * share + generating), PERCENT, self._portrait(result))
             for k, subject in enumerate(chunk):
                 on_step(_percent(start * share + generating + (1 - GENERATING) * k * share), PERCENT)
                 face = _face(result, k)
@@ -164,6 +178,15 @@ class SkinJob:
             deformation=np.stack(moved) if moved else None,
             on_step=on_step,
         )
+
+    def _portrait(self, result: AppearanceResult) -> NDArray[np.uint8]:
+        """The face in the last frame of a result, in model space."""
+        head = self.model.head
+        skin = head.skin_vertices
+        pose = similarity_to(head.neutral_vertices[:skin], self.head.bound.neutral_vertices[:skin])
+        layout = UVLayout.of_head(head, result.albedo.shape[1], result.window)
+        vertices = pose.apply(result.vertices[-1, :skin])
+        return portrait(layout, vertices, result.albedo[-1], result.normal[-1], PICTURE_PIXELS)
 
     def _save(self, maps: Maps, albedo_at_rest: Floats, folder: Path, suffix: str) -> None:
         """Write the maps of a tile, on the artist's UVs."""

@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 from bridge.head_check import check_head  # noqa: E402
 from bridge.new_folder import new_folder  # noqa: E402
 from bridge.protocol import (  # noqa: E402
+    PROTOCOL_VERSION,
     SKIN_MAPS,
     AnimateRequest,
     AppearanceRequest,
@@ -79,7 +80,8 @@ def deformations(neutral, frames, seed):
 
 class FakeJobs:
     def ready(self):
-        return Ready(1, sys.version.split()[0], "2.0", "cpu", str(os.getpid()), 1000, ("animate-me",))
+        python = sys.version.split()[0]
+        return Ready(PROTOCOL_VERSION, python, "2.0", "cpu", str(os.getpid()), 1000, ("animate-me",))
 
     def run(self, request, report):
         match request:
@@ -272,8 +274,10 @@ def appearance(request, report):
     if "refuse" in request.expressions:
         raise JobFailedError("input", "The texture is black where the face is.")
     steps = 10000 if "slow" in request.expressions else 2
+    picture = Path(request.folder) / "picture.png"
+    write_png(picture, (200, 150, 120))
     for step in range(steps):
-        report("sample", step + 1, steps)
+        report("sample", step + 1, steps, str(picture) if step == 1 else "")
         time.sleep(0.01)
     given = {path.stem: np.load(path) for path in Path(request.folder).glob("*.npy")}
     vertices = len(given["neutral_vertices"])

@@ -332,3 +332,19 @@ def test_a_damaged_record_can_be_removed(saved):
         bpy.ops.dimple.generate_skin_again()
     bpy.ops.dimple.remove_skin()
     assert "dimple_skin" not in saved
+
+
+def test_first_results_are_seen_while_the_skin_is_made(dimple, painted, monkeypatch):
+    session, seen = dimple.session, []
+
+    def look():
+        job = session.current
+        if job is not None and job.picture:
+            session.icon_of(job.picture)  # Blender as a module numbers no icons
+            seen.append((len(session._pictures), tuple(session._pictures[job.picture].image_size)))
+
+    wait = session.wait
+    monkeypatch.setattr(session, "wait", lambda job, _on_step: wait(job, look))
+    assert generate() == {"FINISHED"}
+    assert set(seen) == {(1, (4, 4))}, "loaded once"
+    assert session._pictures is None

@@ -79,6 +79,9 @@ def test_maps_of_an_expression_lie_in_a_new_folder(client: Client, request_: App
     assert np.abs(change).max() > 0.05
     steps = [(m.step, m.steps) for m in messages if isinstance(m, Progress) and m.phase == "sample"]
     assert steps[-1] == (100, 100)
+    pictures = [m.picture for m in messages if isinstance(m, Progress) and m.picture]
+    assert len(pictures) == 1
+    assert np.ptp(read_albedo(Path(pictures[0]))) > 0.3
     assert [path.name for path in out.parent.iterdir()] == ["skin"]
 
 

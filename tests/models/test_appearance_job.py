@@ -142,7 +142,12 @@ def test_a_sequence_is_numbered(model: Appearance, tmp_path: Path) -> None:
     unit = model.head.expression_basis[UNIT_NAMES.index("noseSneerLeft")]
     motion = np.linspace(0, 1, 6)[:, None, None] * unit
     plan = plan_frames(model.head, model.head.neutral_vertices, motion.astype(np.float32))
-    job(model, layouts(model.head)).write(plan.subjects, tmp_path, lambda *_: None)
+    seen: list[tuple[int, tuple[int, ...]]] = []
+    job(model, layouts(model.head)).write(
+        plan.subjects, tmp_path, lambda *_: None, lambda step, _, shown: seen.append((step, shown.shape))
+    )
+    assert [shape for _, shape in seen] == 2 * [(256, 256, 3)], "one picture for what is generated together"
+    assert 0 < seen[0][0] < seen[1][0] < 100
     frames = [written(tmp_path, f"albedo_{number:04d}") for number in range(1, 7)]
     np.testing.assert_array_equal(frames[0], written(tmp_path / "neutral", "albedo"))
     changes = [float(np.abs(frame - frames[0]).mean()) for frame in frames]

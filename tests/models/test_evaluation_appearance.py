@@ -26,9 +26,10 @@ from models.evaluation.face_models import Faces, LinearFaceModel
 from models.evaluation.ground_truth_appearance import SkinRequest
 from models.evaluation.lpips import Lpips
 from models.evaluation.prompts import evaluate_prompts
-from models.evaluation.skin_sheet import PIXELS, draw_sheet, lit
+from models.evaluation.skin_sheet import draw_sheet, lit
 from models.expression import UNIT_INDEX, UNIT_NAMES
 from models.head import Head
+from models.skin.portrait import PIXELS
 from models.upscale import CHANNELS, stack
 from models.uv_maps import FACE_WINDOW, UVLayout, crop
 from tests.models.tiny_appearance import tiny_appearance

@@ -133,7 +133,7 @@ def test_a_wrongly_typed_request_is_refused_by_the_sender(field: dict[str, Any])
 
 @pytest.mark.parametrize(
     "line",
-    [b'{"type": "hello", "protocol_version": 2, "gpu": "all"}', b'{"type": "ready", "protocol_version": 0}'],
+    [b'{"type": "hello", "protocol_version": 99, "gpu": "all"}', b'{"type": "ready", "protocol_version": 0}'],
 )
 def test_another_version_is_told_apart_from_noise(line: bytes) -> None:
     with pytest.raises(protocol.VersionMismatchError, match="version"):
