@@ -91,7 +91,7 @@ def _draw_first_results(layout: bpy.types.UILayout) -> None:
     job = session.current
     if job is not None and job.picture:
         layout.template_icon(icon_value=session.icon_of(job.picture), scale=PICTURE_SCALE)
-        layout.label(text="First results: Esc if they are not what you want")
+        layout.label(text="First results; Esc to stop here")
 
 
 def _draw_record(layout: bpy.types.UILayout, context: bpy.types.Context, head: bpy.types.Object) -> None:

@@ -27,7 +27,7 @@ from .authored_skin import AuthoredSkin, Painting
 from .brdf_maps import BrdfMaps
 from .head import SkinHead
 from .plan import Subject
-from .portrait import portrait
+from .portrait import eye_points, portrait
 from .textures import check_lit, write_png
 from .tile import MAPS, Maps, SkinTile, resampled
 from .uv import SkinLayouts
@@ -183,10 +183,12 @@ class SkinJob:
         """The face in the last frame of a result, in model space."""
         head = self.model.head
         skin = head.skin_vertices
-        pose = similarity_to(head.neutral_vertices[:skin], self.head.bound.neutral_vertices[:skin])
+        neutral = self.head.bound.neutral_vertices
+        pose = similarity_to(head.neutral_vertices[:skin], neutral[:skin])
+        eyes = eye_points(head, pose.apply(neutral)) if len(neutral) > skin else None
         layout = UVLayout.of_head(head, result.albedo.shape[1], result.window)
         vertices = pose.apply(result.vertices[-1, :skin])
-        return portrait(layout, vertices, result.albedo[-1], result.normal[-1], PICTURE_PIXELS)
+        return portrait(layout, vertices, result.albedo[-1], result.normal[-1], PICTURE_PIXELS, eyes)
 
     def _save(self, maps: Maps, albedo_at_rest: Floats, folder: Path, suffix: str) -> None:
         """Write the maps of a tile, on the artist's UVs."""

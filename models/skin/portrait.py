@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import binary_fill_holes, binary_opening, distance_transform_edt
 
+from ..head import Head
 from ..uv_maps import UVLayout
 
 Floats = NDArray[np.float32]
@@ -18,8 +20,19 @@ AMBIENT = 0.12
 BACKGROUND = 0.16
 PIXELS, MILLIMETRES = 360, 190.0
 """Of a picture, unless told otherwise."""
-FINER = 4
-"""Points along a texel, so that no hole is left between them."""
+EYE_COLOURS = {
+    "sclera": (0.60, 0.55, 0.52),
+    "iris": (0.08, 0.13, 0.15),
+    "limbus": (0.03, 0.05, 0.06),
+    "pupil": (0.003, 0.003, 0.003),
+}
+"""Linear."""
+MOUTH = (0.02, 0.006, 0.005)
+"""Linear, of what an open mouth shows."""
+EYE_STEPS = 9
+"""Points along the side of a face of the eye."""
+FINER = 3.5
+"""Points along a map for each pixel along the picture, so that no hole is left between them."""
 
 
 def portrait(
@@ -28,16 +41,17 @@ def portrait(
     albedo: Floats,
     normal: Floats,
     pixels: int = PIXELS,
+    eyes: tuple[Floats, Floats] | None = None,
 ) -> NDArray[np.uint8]:
     """(pixels, pixels, 3) picture of a face seen from the front.
 
     vertices (V, 3) in model space, mm; albedo (S, S, 3) sRGB and normal (S, S, 3) in tangent space, on the
-    layout's texels.
+    layout's texels; eyes as `eye_points` makes them.
     """
-    side = FINER * layout.size
-    positions = enlarged(layout.rasterise(vertices), side)
-    relief = enlarged(normal, side)
-    colours = enlarged(albedo, side) ** 2.2
+    side = round(FINER * pixels)
+    positions = resized_field(layout.rasterise(vertices), side)
+    relief = resized_field(normal, side)
+    colours = resized_field(albedo, side) ** 2.2
     down, right = np.gradient(positions, axis=(0, 1))
     tangent = _unit(right)
     facing = _unit(np.cross(right, -down))  # rows run down, v runs up
@@ -46,9 +60,11 @@ def portrait(
     light = np.full(shown.shape[:2], AMBIENT)
     for towards, strength in LIGHTS:
         light += strength * np.maximum(shown @ _unit(np.array(towards)), 0)
-    on_mesh = enlarged(layout.mask[..., None].astype(np.float32), side)[..., 0] > 0.5
+    on_mesh = resized_field(layout.mask[..., None].astype(np.float32), side)[..., 0] > 0.5
     seen = on_mesh & (facing[..., 2] > 0)
     points, lit = positions[seen], (colours * light[..., None])[seen]
+    if eyes is not None:
+        points, lit = np.concatenate([points, eyes[0]]), np.concatenate([lit, eyes[1]])
     front = layout.rasterise(vertices)[layout.mask]
     centre = (front.min(axis=0) + front.max(axis=0)) / 2
     column = np.floor((points[:, 0] - centre[0]) * pixels / MILLIMETRES + pixels / 2).astype(int)
@@ -57,10 +73,34 @@ def portrait(
     order = np.argsort(points[inside, 2], kind="stable")  # assignment keeps the last, which is the nearest
     image = np.full((pixels, pixels, 3), BACKGROUND)
     image[row[inside][order], column[inside][order]] = lit[inside][order]
+    seen = np.zeros((pixels, pixels), bool)
+    seen[row[inside], column[inside]] = True
+    holes = binary_fill_holes(seen) & ~seen
+    open_mouth = cast(NDArray[np.bool_], binary_opening(holes, iterations=2))
+    nearest = distance_transform_edt(~seen, return_distances=False, return_indices=True)
+    rows, columns = cast(NDArray[np.int32], nearest)
+    between = holes & ~open_mouth  # points that were stretched apart
+    image[between] = image[rows[between], columns[between]]
+    image[open_mouth] = MOUTH
     return (255 * np.clip(image, 0, 1) ** (1 / 2.2)).astype(np.uint8)
 
 
-def enlarged(field: NDArray[np.floating[Any]], side: int) -> Floats:
+def eye_points(head: Head, neutral_vertices: Floats) -> tuple[Floats, Floats]:
+    """Points (N, 3) of the eyes of a head (V, 3) in model space, looking ahead, and their linear colours."""
+    names = head.config["material_names"]
+    colours = np.array([EYE_COLOURS.get(name, (0, 0, 0)) for name in names], np.float32)
+    wanted = np.flatnonzero([names[material] in EYE_COLOURS for material in head.face_material])
+    corners = head.faces[wanted]
+    corners = np.where(corners < 0, corners[:, :1], corners)
+    across = np.linspace(0, 1, EYE_STEPS)
+    u, v = (side.ravel() for side in np.meshgrid(across, across))
+    weights = np.stack([(1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v], axis=1)
+    points = np.einsum("sk,fkc->fsc", weights, neutral_vertices[corners])
+    shades = np.repeat(colours[head.face_material[wanted]], len(weights), axis=0)
+    return points.reshape(-1, 3).astype(np.float32), shades
+
+
+def resized_field(field: NDArray[np.floating[Any]], side: int) -> Floats:
     """(side, side, C) of a field (S, S, C) of any range, linear in between."""
     image = torch.from_numpy(np.ascontiguousarray(field, np.float32)).permute(2, 0, 1)[None]
     found = torch.nn.functional.interpolate(image, (side, side), mode="bilinear", align_corners=False)

@@ -35,13 +35,15 @@ def steps():
     yield 1.0
     gui.shot("skin_texture")  # the new head has no texture: the panel says so
     settings = bpy.context.scene.dimple_skin
-    settings.source, settings.skin_seed, settings.resolution = "SEED", 4, "512"
+    settings.source, settings.skin_seed, settings.resolution = "SEED", 4, "1024"
     area.tag_redraw()
     yield 1.0
     gui.shot("skin_before")
     with bpy.context.temp_override(window=window, area=area, region=region, active_object=head):
         bpy.ops.dimple.generate_skin("INVOKE_DEFAULT")
-    yield from gui.wait(lambda: session.current is None or session.current.phase == "paint", PATIENCE)
+    yield from gui.wait(lambda: session.current is None or session.current.picture, PATIENCE)
+    assert session.current is not None, "the first results come before the last"
+    area.tag_redraw()
     yield 0.3
     gui.shot("skin_during")
     yield from gui.wait(lambda: session.current is None, PATIENCE)
