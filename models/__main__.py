@@ -67,9 +67,9 @@ def corpus_build(
     ict: Ict = DEFAULT_ICT,
     head: Annotated[Path, typer.Option(help="Folder of the Dimple head.")] = CHECKPOINT / "head",
     out: Annotated[Path, typer.Option(help="Where the frames go; 40 KB each.")] = CACHE,
-    people: Annotated[int, typer.Option(help="People to train on.")] = 2800,
+    people: Annotated[int, typer.Option(help="People to train on.")] = 8400,
     held_out: Annotated[int, typer.Option(help="People to validate on, and as many to test on.")] = 60,
-    frames: Annotated[int, typer.Option(help="Frames per person.")] = 40,
+    frames: Annotated[int, typer.Option(help="Frames per person.")] = 16,
     take: Annotated[
         Path | None, typer.Option(help="A captured take (npz of ARKit weights) to mix in.")
     ] = None,

@@ -49,10 +49,13 @@ def fit_additive(
     """Least-squares additive model over the cache, and ``rank`` principal directions of its motion.
 
     ``sample`` frames (and their mirror images) decide the directions and the spread of the residual;
-    all frames decide the mean motion.
+    all frames decide the mean motion, balanced by the motion that a first fit without weights gives a unit.
     """
     vertices, units = cache.neutral_offsets.shape[1], cache.stages.shape[1]
-    mean = _least_squares(cache, mirror)
+    stages = torch.from_numpy(cache.stages)
+    first = mean_motion_fit(cache, mirror, torch.ones(len(stages)))
+    unit_size = first.unflatten(0, (3, units)).sum(0).square().mean(1)
+    mean = mean_motion_fit(cache, mirror, balance((stages.square() @ unit_size).sqrt()))
     chosen = np.sort(np.random.default_rng(seed).choice(len(cache), min(sample, len(cache)), replace=False))
 
     square = torch.zeros(vertices)
@@ -103,10 +106,13 @@ def fit_identity_motion(
     """
     size = len(model.identity_motion)
     gram, moments = torch.zeros(size, size), torch.zeros(size, coordinates.shape[1])
+    amplitude = model.amplitude(stages).flatten()
+    balanced = balance(amplitude)
     for rows in torch.arange(len(stages)).split(8192):
         features = person_features(stages[rows], coefficients[rows])
-        gram += features.t() @ features
-        moments += features.t() @ (model.amplitude(stages[rows])[:, 0] * coordinates[rows])
+        weighted = (balanced[rows, None] * features).t()
+        gram += weighted @ features
+        moments += weighted @ (amplitude[rows, None] * coordinates[rows])
     penalty = ridge * float(gram.diagonal().mean()) * torch.eye(size)
     model.identity_motion.copy_(torch.linalg.solve(gram + penalty, moments))
     square = torch.zeros(coordinates.shape[1])
@@ -122,15 +128,25 @@ def frame_weight(amplitude: Tensor) -> Tensor:
     return square / (square + float(amplitude.median()) ** 2 / 4)
 
 
-def _least_squares(cache: FrameCache, mirror: Mirror) -> Tensor:
-    """(3M, 3V) coefficients of e, e^2, e^3, mm."""
+def balance(size: Tensor) -> Tensor:
+    """Weight of a frame (B,) in the closed-form fits, of its size of motion: a smile that moves the whole
+    face must not decide what a brow alone does."""
+    weight = 1 / (size + float(size.median()) / 2)
+    return weight / weight.mean()
+
+
+def mean_motion_fit(cache: FrameCache, mirror: Mirror, weight: Tensor) -> Tensor:
+    """(3M, 3V) least-squares coefficients of e, e^2, e^3, mm, where every frame has a weight (n,)."""
     units = cache.stages.shape[1]
     gram = torch.zeros(3 * units, 3 * units)
     moments = torch.zeros(3 * units, 3 * cache.neutral_offsets.shape[1])
-    for stage, deformation in _mirrored(cache, mirror, np.arange(len(cache))):
+    everything = _mirrored(cache, mirror, np.arange(len(cache)))
+    chunks = (chunk for chunk in weight.split(_CHUNK) for _ in range(2))
+    for share, (stage, deformation) in zip(chunks, everything, strict=True):
         features = powers(stage)
-        gram += features.t() @ features
-        moments += features.t() @ deformation.flatten(1)
+        weighted = (share[:, None] * features).t()
+        gram += weighted @ features
+        moments += weighted @ deformation.flatten(1)
     ridge = _RIDGE * float(gram.diagonal().mean()) * torch.eye(len(gram))
     return torch.linalg.solve(gram + ridge, moments)
 

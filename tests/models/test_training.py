@@ -13,13 +13,13 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from models.additive import AdditiveModel
+from models.additive import AdditiveModel, powers
 from models.animate_me import SAMPLERS, AnimateMe
 from models.corpus.cache import FrameCache
 from models.errors import InputError
 from models.expression import MIRROR_UNITS, expression_signal, parse_expression
 from models.head import Head
-from models.training.additive_fit import Mirror, frame_weight
+from models.training.additive_fit import Mirror, balance, frame_weight, mean_motion_fit
 from models.training.animate_me import TrainingConfig, modal_loss, train_animate_me
 from tests.models.conftest import TinyRun, prepare
 
@@ -135,6 +135,25 @@ def test_the_additive_model_is_better_than_any_scaling_of_it(
     errors = {scale: float((deformation - scale * mean).square().sum()) for scale in (0.95, 1.0, 1.05)}
     assert errors[1.0] < min(errors[0.95], errors[1.05])
     assert errors[1.0] < 0.1 * float(deformation.square().sum())
+
+
+def test_frames_of_more_weight_decide_the_mean_motion(cache: FrameCache, head: Head) -> None:
+    heavy = cache.person == cache.person[0]
+    stage = powers(torch.from_numpy(cache.stages[heavy]))
+    deformation = torch.from_numpy(cache.deformations(np.flatnonzero(heavy))).flatten(1)
+    errors: list[float] = []
+    for factor in (1.0, 100.0):
+        weight = torch.from_numpy(np.where(heavy, factor, 1.0).astype(np.float32))
+        mean = mean_motion_fit(cache, Mirror.of(head.mirror), weight)
+        errors.append(float((deformation - stage @ mean).square().sum()))
+    assert errors[1] < 0.9 * errors[0]
+
+
+def test_small_motions_weigh_more_and_still_ones_not_infinitely() -> None:
+    weight = balance(torch.tensor([0.0, 1.0, 2.0, 40.0]))
+    assert weight.tolist() == sorted(weight.tolist(), reverse=True)
+    assert float(weight.mean()) == pytest.approx(1.0)
+    assert weight[0] == pytest.approx(3 * float(weight[1]))  # the median is 1
 
 
 def test_what_is_expected_of_a_person_is_closer_than_the_mean(
