@@ -5,6 +5,8 @@ head upright in the world and looking along -Y, as Blender's front view expects.
 engine used: EEVEE and Workbench end the whole process on a machine without a graphics driver.
 """
 
+import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -212,10 +214,26 @@ def _rendering(scene: bpy.types.Scene, quality: Quality) -> Iterator[None]:
     ]
     values = [getattr(owner, name) for owner, name in kept]
     try:
-        yield
+        with _quiet():
+            yield
     finally:
         for (owner, name), value in zip(kept, values, strict=True):
             setattr(owner, name, value)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Blender prints every step of a render, thousands of lines that would hide what the script itself says."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), 1)
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _choose_mp4(render: bpy.types.RenderSettings) -> None:

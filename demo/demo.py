@@ -36,7 +36,7 @@ from dimple.bridge.protocol import AnimateRequest, AppearanceRequest  # noqa: E4
 EMOTIONS = ("happiness", "sadness", "anger", "fear", "disgust", "surprise")
 FRAMES = 40  # of each emotion: in, hold and out
 FRAME_RATE = 24
-PERSON, PERFORMANCE, SKIN = 7, 3, 16  # seeds
+PERSON, PERFORMANCE, SKIN = 19, 3, 14  # seeds
 HELD = (14, 27)  # frames of each emotion between which it is held
 SKIN_SIDE = 1024  # texels
 BAKE = Bake(tolerance_mm=0.02)  # a tenth of the keys, and nobody sees the difference
