@@ -223,11 +223,11 @@ def _rendering(scene: bpy.types.Scene, quality: Quality) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Blender prints every step of a render, thousands of lines that would hide what the script itself says."""
+    """Blender prints every step of a render: thousands of lines that would hide what a script says."""
     sys.stdout.flush()
     kept = os.dup(1)
     try:
-        with open(os.devnull, "w") as nothing:
+        with Path(os.devnull).open("w") as nothing:
             os.dup2(nothing.fileno(), 1)
         yield
     finally:

@@ -35,7 +35,7 @@ class DenoiserConfig:
     channels: tuple[int, ...] = (16, 48, 96, 128)
     identity_channels: tuple[int, ...] = (8, 16, 32, 64)
     context: int = 128
-    modal_rank: int = 96
+    modal_rank: int = 256
     modal_width: int = 512
     modal_blocks: int = 3
     modal_context: int = 192
