@@ -9,7 +9,8 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from .material_writer import make_material
+from .iris_shader import ATTRIBUTE, iris_places
+from .material_writer import IRIS, make_material
 from .mesh_reader import HeadError
 
 METRES = 0.001
@@ -33,8 +34,11 @@ def blender_space(vertices: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.stack([x, -z, y], axis=1) * np.float32(METRES), np.float32)
 
 
-def build_head(arrays: HeadArrays, name: str) -> bpy.types.Object:
-    """A new object, not yet in any collection. Raises HeadError when the arrays make no valid mesh."""
+def build_head(arrays: HeadArrays, name: str, seed: int | None = None) -> bpy.types.Object:
+    """A new object, not yet in any collection, of the person of this seed.
+
+    Raises HeadError when the arrays make no valid mesh.
+    """
     mesh = bpy.data.meshes.new(name)
     corners = arrays.faces >= 0
     sizes = corners.sum(axis=1)
@@ -52,6 +56,9 @@ def build_head(arrays: HeadArrays, name: str) -> bpy.types.Object:
         bpy.data.meshes.remove(mesh)
         raise HeadError("The checkpoint's head is no valid mesh: install Dimple again.")
     mesh.shade_smooth()
-    for material_name in arrays.material_names:
-        mesh.materials.append(make_material(material_name))
+    for number, material_name in enumerate(arrays.material_names):
+        mesh.materials.append(make_material(material_name, seed))
+        if material_name == IRIS:
+            places = iris_places(arrays.neutral_vertices, arrays.faces[arrays.face_material == number])
+            mesh.attributes.new(ATTRIBUTE, "FLOAT_VECTOR", "POINT").data.foreach_set("vector", places.ravel())
     return bpy.data.objects.new(name, mesh)

@@ -65,7 +65,7 @@ class Headless:
         arrays = dict(zip(names, _results(job, *names), strict=True))
         self.session.discard(job)
         return build_head(
-            HeadArrays(**arrays, material_names=job.done.info["material_names"]), f"Dimple Head {seed}"
+            HeadArrays(**arrays, material_names=job.done.info["material_names"]), f"Dimple Head {seed}", seed
         )
 
     def express(self, prompt: str) -> dict[str, Any]:

@@ -6,9 +6,11 @@ Lengths in metres. Sockets are looked up by name: their order differs between Bl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import bpy
+
+from .iris_shader import add_iris, iris_colour
 
 Colour = tuple[float, float, float]
 
@@ -31,27 +33,35 @@ LOOKS: Mapping[str, Look] = {
     "mouth": Look((0.34, 0.09, 0.08), 0.25, _FLESH | {"Subsurface Weight": 0.2, "Subsurface Scale": 0.003}),
     "socket": Look((0.38, 0.12, 0.10), 0.3, _FLESH | {"Subsurface Weight": 0.2, "Subsurface Scale": 0.003}),
     "sclera": Look((0.78, 0.72, 0.68), 0.3, _WET | {"Subsurface Weight": 0.1, "Subsurface Scale": 0.002}),
-    "iris": Look((0.10, 0.16, 0.18), 0.4, _WET),
-    "limbus": Look((0.05, 0.07, 0.08), 0.4, _WET),
+    "iris": Look((0.090, 0.045, 0.022), 0.4, _WET),
+    "limbus": Look((0.055, 0.052, 0.052), 0.4, _WET),
     "pupil": Look((0.004, 0.004, 0.004), 0.4, _WET),
     "teeth": Look((0.76, 0.70, 0.58), 0.2, _FLESH | {"Subsurface Weight": 0.15, "Subsurface Scale": 0.001}),
     "gums": Look((0.50, 0.14, 0.13), 0.22, _FLESH | {"Subsurface Weight": 0.2, "Subsurface Scale": 0.002}),
     "tongue": Look((0.48, 0.15, 0.14), 0.35, _FLESH | {"Subsurface Weight": 0.25, "Subsurface Scale": 0.003}),
 }
+IRIS = "iris"
 PLAIN = Look((0.5, 0.5, 0.5), 0.5)
 
 
-def make_material(name: str) -> bpy.types.Material:
-    """A new material for the part of a head called `name`; grey for a part that is not known."""
+def make_material(name: str, seed: int | None = None) -> bpy.types.Material:
+    """A new material for the part of a head called `name`; grey for a part that is not known.
+
+    seed: of the person whose eyes have a colour of their own.
+    """
     material = bpy.data.materials.new(f"Dimple {name}")
     if not material.use_nodes:  # 5.0: always on, and setting it is deprecated
         material.use_nodes = True
     look = LOOKS.get(name, PLAIN)
+    if name == IRIS and seed is not None:
+        look = replace(look, colour=iris_colour(seed))
     principled = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
     sockets = {"Base Color": look.colour, "Roughness": look.roughness, **look.sockets}
     for socket_name, value in sockets.items():
         socket = principled.inputs[socket_name]
         socket.default_value = (*value, 1.0) if socket.type == "RGBA" else value
+    if name == IRIS:
+        add_iris(material.node_tree, principled.inputs["Base Color"])
     material.diffuse_color = (*look.colour, 1.0)  # Workbench and Solid mode
     material.roughness = look.roughness
     return material

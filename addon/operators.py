@@ -259,7 +259,9 @@ class DIMPLE_OT_add_head(JobOperator, bpy.types.Operator):
         arrays = {name: np.array(job.array(name)) for name in names}
         session.discard(job)
         head = build_head(
-            HeadArrays(**arrays, material_names=job.done.info["material_names"]), f"Dimple Head {self.seed}"
+            HeadArrays(**arrays, material_names=job.done.info["material_names"]),
+            f"Dimple Head {self.seed}",
+            self.seed,
         )
         head.location = context.scene.cursor.location
         context.collection.objects.link(head)

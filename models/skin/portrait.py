@@ -22,8 +22,8 @@ PIXELS, MILLIMETRES = 360, 190.0
 """Of a picture, unless told otherwise."""
 EYE_COLOURS = {
     "sclera": (0.60, 0.55, 0.52),
-    "iris": (0.08, 0.13, 0.15),
-    "limbus": (0.03, 0.05, 0.06),
+    "iris": (0.10, 0.055, 0.03),
+    "limbus": (0.035, 0.033, 0.033),
     "pupil": (0.003, 0.003, 0.003),
 }
 """Linear."""
