@@ -29,7 +29,7 @@ LANDMARKS = {
 """What they are called in a request, and to the artist. Left is the character's."""
 
 AUTOMATIC = "AUTOMATIC"
-PARTS = ("eye", "jaw", "skin", "still")
+PARTS = ("eye", "jaw", "tongue", "skin", "still")
 """What a companion can be, as a request names it."""
 
 
@@ -56,7 +56,8 @@ class DimpleCompanion(bpy.types.PropertyGroup):
         items=[
             (AUTOMATIC, "Automatic", "Found out by place and shape"),
             ("eye", "Eye", "Turns about its middle with the look units"),
-            ("jaw", "Lower Teeth, Tongue", "Goes rigidly with the jaw"),
+            ("jaw", "Lower Teeth", "Goes rigidly with the jaw"),
+            ("tongue", "Tongue", "Goes with the jaw, and out between the lips with tongueOut"),
             ("skin", "Lashes, Brows", "Hangs on the skin under it"),
             ("still", "Upper Teeth", "Stays where the skull is"),
         ],

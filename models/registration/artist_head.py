@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
-PARTS = ("eye", "jaw", "skin", "still")
+PARTS = ("eye", "jaw", "tongue", "skin", "still")
 """An eyeball; lower teeth or tongue; what hangs on the skin under it; what the skull holds."""
 
 

@@ -17,7 +17,7 @@ from ..parts import sphere_centre
 from .artist_head import PARTS, ArtistHead, Mesh
 from .companions import Companions, follow
 from .template import template_of
-from .transfer import Attachment, Rule
+from .transfer import Attachment, Rule, length_share
 
 Ints = NDArray[np.int32]
 
@@ -31,6 +31,7 @@ ROLES: Mapping[int, str] = MappingProxyType(
         Rule.EYE_LEFT: "left eye",
         Rule.EYE_RIGHT: "right eye",
         Rule.JAW: "goes with the jaw",
+        Rule.TONGUE: "tongue",
     }
 )
 SMALLEST_ROLE = 0.05
@@ -77,6 +78,9 @@ def _as_told(binding: Binding, found: Attachment, part: str) -> Attachment:
             return replace(found, rule=rule)
         case "jaw":
             return replace(found, rule=np.full_like(rule, Rule.JAW))
+        case "tongue":
+            length = length_share(places).astype(np.float32)
+            return replace(found, rule=np.full_like(rule, Rule.TONGUE), weight=length)
         case "eye":
             centres = [sphere_centre(fitted[slice(*head.parts[f"eye_{side}"])]) for side in ("left", "right")]
             nearest = int(np.linalg.norm(centres - places.mean(axis=0), axis=1).argmin())
@@ -145,5 +149,6 @@ def _teeth_triangles(binding: Binding, mesh: Mesh) -> Ints:
     teeth = np.concatenate([binding.neutral_vertices[start:end] for start, end in ends])
     places = binding.pose.to_model(mesh.vertices.astype(np.float64))
     low, high = teeth.min(axis=0) - TEETH_MARGIN, teeth.max(axis=0) + TEETH_MARGIN
-    rigid = np.isin(binding.rule, (Rule.STILL, Rule.JAW)) & ((places > low) & (places < high)).all(axis=1)
+    rigid = np.isin(binding.rule, (Rule.STILL, Rule.JAW, Rule.TONGUE))
+    rigid &= ((places > low) & (places < high)).all(axis=1)
     return mesh.triangles[rigid[mesh.triangles].all(axis=1)]

@@ -15,7 +15,7 @@ from ..parts import sphere_centre
 from .correspondence import nearest_on
 from .surface import Surface, vertex_normals
 from .template import Template
-from .transfer import Rule
+from .transfer import Rule, length_share
 
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -29,6 +29,8 @@ LINING_HEIGHT = 0.75
 """Height of a piece over that of both rows from which it may line the mouth."""
 ROW_GAP = 2.5
 """mm between the middles of upper and lower teeth from which they make two groups."""
+TONGUE_LENGTH, MOST = 0.5, 0.6
+"""Of the template's tongue, from which a piece may be one, if most of it is nearer to that than to teeth."""
 INSIDE_REACH = 20.0
 """mm from the skin within which inner surfaces copy its motion."""
 INNER_NORMAL_MM = 2.0
@@ -90,6 +92,9 @@ def classify(
         middles = [surface.vertices[vertices].mean(axis=0) for vertices in teeth]
         for vertices, lower in zip(teeth, mouth.go_with_jaw(np.array(middles)), strict=True):
             result.rule[vertices] = Rule.JAW if lower else Rule.STILL
+            if lower and mouth.is_tongue(surface.vertices[vertices]):
+                result.rule[vertices] = Rule.TONGUE
+                result.weight[vertices] = length_share(surface.vertices[vertices])
     if linings:
         place_inner(template, skin, surface, np.concatenate(linings), result)
     if following:
@@ -147,9 +152,9 @@ class _Mouth:
     def __init__(self, template: Template, fitted: Doubles) -> None:
         ranges = template.head.parts
         self.upper = fitted[slice(*ranges["teeth_upper"])]
-        self.lower = np.concatenate(
-            [fitted[slice(*ranges[n])] for n in ("teeth_lower", "tongue") if n in ranges]
-        )
+        self.teeth_tree = KDTree(fitted[slice(*ranges["teeth_lower"])])
+        self.tongue = fitted[slice(*ranges.get("tongue", (0, 0)))]
+        self.lower = np.concatenate([self.teeth_tree.data, self.tongue])
         both = np.concatenate([self.upper, self.lower])
         self.low, self.high = both.min(axis=0) - MOUTH_MARGIN, both.max(axis=0) + MOUTH_MARGIN
         self.upper_tree, self.lower_tree = KDTree(self.upper), KDTree(self.lower)
@@ -165,6 +170,15 @@ class _Mouth:
             self.high[1] - self.low[1] - 2 * MOUTH_MARGIN
         )
         return tall and 0.2 < float(self._nearer_lower(points).mean()) < 0.8
+
+    def is_tongue(self, points: Doubles) -> bool:
+        """Whether a piece that goes with the jaw fills the room of the tongue rather than that of teeth."""
+        if not len(self.tongue):
+            return False
+        tongue, _ = KDTree(self.tongue).query(points)
+        teeth, _ = self.teeth_tree.query(points)
+        long = np.ptp(points[:, 2]) > TONGUE_LENGTH * np.ptp(self.tongue[:, 2])
+        return bool(long and (tongue < teeth).mean() > MOST)
 
     def go_with_jaw(self, middles: Doubles) -> NDArray[np.bool_]:
         """(N,) whether pieces with these middles (N, 3) are lower teeth or tongue.

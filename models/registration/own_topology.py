@@ -18,13 +18,13 @@ from ..parts import sphere_centre
 from .artist_head import Mesh
 from .pose import Pose
 from .recognition import SAME_SHAPE, recognise
-from .transfer import Attachment, Rule
+from .transfer import Attachment, Rule, length_share
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
 PART_RULES: Mapping[str, Rule] = MappingProxyType(
-    {"eye_left": Rule.EYE_LEFT, "eye_right": Rule.EYE_RIGHT, "teeth_lower": Rule.JAW, "tongue": Rule.JAW}
+    {"eye_left": Rule.EYE_LEFT, "eye_right": Rule.EYE_RIGHT, "teeth_lower": Rule.JAW, "tongue": Rule.TONGUE}
 )
 
 
@@ -68,8 +68,12 @@ def recognised_binding(head: Head, mesh: Mesh, order: Ints) -> Binding:
     whole = np.concatenate([aligned, person[len(aligned) :]]).astype(np.float64)
 
     rule = np.full(len(order), Rule.SKIN, np.int8)
+    weight = np.ones(len(order), np.float32)
     for name, (start, end) in head.parts.items():
         rule[start:end] = PART_RULES.get(name, Rule.STILL)
+    start, end = head.parts.get("tongue", (0, 0))
+    if start < end <= len(order):
+        weight[start:end] = length_share(whole[start:end])
     triangle, corner = np.zeros(len(order), np.int32), np.zeros(len(order), np.int32)
     for place in range(3):
         triangle[head.skin_triangles[:, place]] = np.arange(len(head.skin_triangles))
@@ -81,7 +85,7 @@ def recognised_binding(head: Head, mesh: Mesh, order: Ints) -> Binding:
         rule=_scattered(rule, order, count),
         triangle=_scattered(triangle, order, count),
         barycentric=_scattered(barycentric, order, count),
-        weight=np.ones(count, np.float32),
+        weight=_scattered(weight, order, count),
         pivots=pose.from_model(np.array(pivots)).astype(np.float32),
         mm_per_unit=np.array(similarity.scale, np.float32),
         edges=np.zeros((0, 2), np.int32),

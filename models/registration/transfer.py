@@ -3,7 +3,7 @@
 Every vertex has one rule. Skin takes the displacement of its place on the template, as an offset in the axes
 of the artist's head: of the rules measured, this one is nearest to the truth. Inner surfaces copy their
 nearest place whatever it faces. Skin without a match is filled in by a harmonic field that decays to rest.
-Eyeballs turn, teeth and tongue go with the jaw, both rigidly.
+Eyeballs turn, teeth go with the jaw, both rigidly; so does the tongue, until it is put out.
 """
 
 # The stubs of scipy and fast_simplification know less than they take; arrays read from files are untyped.
@@ -47,7 +47,8 @@ class Rule(IntEnum):
     FOLLOW = 4  # the skin under it: lashes, brows, tear lines
     EYE_LEFT = 5
     EYE_RIGHT = 6
-    JAW = 7  # lower teeth and tongue
+    JAW = 7  # lower teeth
+    TONGUE = 8  # the jaw, and what the fitted tongue does beside it
 
 
 PLACED = (Rule.SKIN, Rule.INNER, Rule.FOLLOW)
@@ -61,6 +62,7 @@ class Motion:
     eyes: tuple[Doubles, Doubles]  # (K, 3, 3) rotations, left and right
     jaw_rotation: Doubles  # (K, 3, 3)
     jaw_translation: Doubles  # (K, 3)
+    tongue: Doubles  # (K, 2, 3) what it does beside the jaw, per share of its length and per square of that
     moving: NDArray[np.bool_]  # (K,) anything moves at all
 
 
@@ -76,12 +78,25 @@ class HeadMotion:
         """deformation (K, V or Vs, 3) mm in model space; expression_signal (K, 57)."""
         skin = np.array(deformation[:, : self.head.skin_vertices], np.float32)
         signal = np.asarray(expression_signal, np.float32)
+        tongue = self._tongue(deformation)
         if keep_contact:
             skin = self._parted(skin, signal)
         rotation, translation = parts.jaw_motion(self.head, skin)
         eyes = (self._eye("left", signal), self._eye("right", signal))
-        moving = skin.any(axis=(1, 2)) | signal.any(axis=1)
-        return Motion(skin, eyes, rotation, translation, moving)
+        moving = deformation.any(axis=(1, 2)) | signal.any(axis=1)
+        return Motion(skin, eyes, rotation, translation, tongue, moving)
+
+    def _tongue(self, deformation: Floats) -> Doubles:
+        """As `Motion.tongue`; nothing where only skin is given. The root only ever goes with the jaw."""
+        tongue = slice(*self.head.parts.get("tongue", (0, 0)))
+        rest = self.fitted[tongue].astype(np.float64)
+        if not len(rest) or deformation.shape[1] < tongue.stop:
+            return np.zeros((len(deformation), 2, 3))
+        rotation, translation = parts.jaw_motion(self.head, deformation[:, : self.head.skin_vertices])
+        beside = deformation[:, tongue] - (rest @ rotation.transpose(0, 2, 1) + translation[:, None] - rest)
+        length = length_share(rest)
+        design = np.stack([length, length**2], axis=1)
+        return np.einsum("an,knc->kac", np.linalg.pinv(design), beside)
 
     def _parted(self, skin: Floats, signal: Floats) -> Floats:
         """The deformations (K, Vs, 3) with lips and lids parted.
@@ -107,6 +122,12 @@ class HeadMotion:
         return parts.rigid_motions(eye, moved)[0]
 
 
+def length_share(tongue: NDArray[np.floating]) -> Doubles:
+    """(N,) 0 at the root and 1 at the tip of a tongue (N, 3) in model space."""
+    depth = tongue[:, 2].astype(np.float64)
+    return (depth - depth.min()) / max(float(np.ptp(depth)), 1e-6)
+
+
 @dataclass(frozen=True)
 class Attachment:
     """How each of V vertices hangs on the fitted head; ``vertices`` in the artist's own space."""
@@ -115,7 +136,9 @@ class Attachment:
     rule: NDArray[np.int8]  # (V,) of Rule
     triangle: Ints  # (V,) into the skin's triangles
     barycentric: Floats  # (V, 3)
-    weight: Floats  # (V,) 0..1, how much of the motion a placed vertex takes
+    weight: (
+        Floats  # (V,) 0..1, how much of the motion a placed vertex takes; how far out on the tongue one is
+    )
     mm_per_unit: Floats  # ()
     pivots: Floats  # (2, 3) centres that eyes turn about, left and right
     edges: Ints  # (E, 2) undirected, those that touch a filled vertex
@@ -150,6 +173,9 @@ class Attachment:
                 rotation, shift = rotation[moving], shift[moving]
                 arms = self.vertices[chosen].astype(np.float64) - centre
                 result[np.ix_(moving, chosen)] = arms @ rotation.transpose(0, 2, 1) - arms + shift[:, None]
+        tongue = np.flatnonzero(self.rule == Rule.TONGUE)
+        length = self.weight[tongue, None] ** [1, 2]
+        result[np.ix_(moving, tongue)] += length @ (motion.tongue[moving] @ linear)
         if (self.rule == Rule.FILL).any():
             filled, known, fill = self._fill
             for frame in range(frames):
@@ -173,7 +199,8 @@ class Attachment:
         ]
         # x -> J x + j in model space carries its origin, seen from the artist's, by scale R j
         shift = pose.scale * motion.jaw_translation @ turn.T
-        return [*eyes, (Rule.JAW, pose.translation, turn @ motion.jaw_rotation @ turn.T, shift)]
+        jaw = turn @ motion.jaw_rotation @ turn.T
+        return [*eyes, *((rule, pose.translation, jaw, shift) for rule in (Rule.JAW, Rule.TONGUE))]
 
     @cached_property
     def _fill(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Callable[[Floats], Floats]]:

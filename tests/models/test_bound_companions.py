@@ -12,6 +12,7 @@ from models import parts
 from models.bound_head import BoundHead, bind_head
 from models.errors import InputError
 from models.head import Head
+from models.library import tongue_out
 from models.registration.artist_head import ArtistHead, Mesh
 
 HEAD = Path(__file__).resolve().parents[2] / "models" / "checkpoints" / "animate-me" / "head"
@@ -50,7 +51,7 @@ def test_what_they_are_is_found_out(bound: BoundHead):
         "eye_right": "right eye",
         "teeth_upper": "stays still",
         "teeth_lower": "goes with the jaw",
-        "tongue": "goes with the jaw",
+        "tongue": "tongue",
     }
 
 
@@ -70,6 +71,26 @@ def test_they_move_as_on_the_head(head: Head, bound: BoundHead):
         assert not carried[name][0].any()
     assert np.abs(carried["eye_left"][2]).max() > 3 * UNITS
     assert np.abs(carried["teeth_lower"][1]).max() > 5 * UNITS
+
+
+def test_the_tongue_comes_out_with_its_root_held_by_the_jaw(head: Head, bound: BoundHead):
+    signal = np.zeros((3, len(head.expression_q)), np.float32)
+    signal[1:, list(head.config["unit_names"]).index("jawOpen")] = [1, 0]
+    skin = np.tensordot(signal, head.expression_basis[:, : head.skin_vertices], 1)
+    whole = parts.follow(head, head.neutral_vertices, skin, signal)
+    binding = bound.binding
+    assert binding is not None
+    out = tongue_out(head, head.neutral_vertices)
+    moved = {
+        put_out: binding.transfer_all(whole + put_out * out, signal, keep_contact=False) for put_out in (0, 1)
+    }
+    own = UNITS * out[slice(*head.parts["tongue"])] @ TURN.T
+    assert np.abs(own).max() > 10 * UNITS
+    for frame in range(3):  # at rest and with the jaw open
+        difference = moved[1]["tongue"][frame] - moved[0]["tongue"][frame]
+        np.testing.assert_allclose(difference, own, atol=0.5 * UNITS)
+        np.testing.assert_allclose(moved[1]["teeth_lower"][frame], moved[0]["teeth_lower"][frame], atol=1e-7)
+    assert not moved[0]["tongue"][0].any()
 
 
 def test_one_tooth_alone_is_told_by_the_row_on_the_head(head: Head, artist: ArtistHead):
@@ -92,6 +113,7 @@ def test_one_tooth_alone_is_told_by_the_row_on_the_head(head: Head, artist: Arti
     ("part", "role"),
     [
         ("jaw", "goes with the jaw"),
+        ("tongue", "tongue"),
         ("still", "stays still"),
         ("skin", "follows the skin"),
         ("eye", "left eye"),
@@ -109,5 +131,5 @@ def test_what_the_artist_says_counts(head: Head, artist: ArtistHead, part: str, 
 
 
 def test_parts_of_no_face_are_refused(head: Head, artist: ArtistHead):
-    with pytest.raises(InputError, match="Nothing of a face is called “ear”: it is eye, jaw, skin, still"):
+    with pytest.raises(InputError, match="is called “ear”: it is eye, jaw, tongue, skin, still"):
         bind_head(head, replace(artist, parts={"eye_left": "ear"}))
