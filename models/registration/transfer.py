@@ -33,6 +33,8 @@ Doubles = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
 JAW, CLOSE = UNIT_INDEX["jawOpen"], UNIT_INDEX["mouthClose"]
+LEAST_TONGUE = 1e-3
+"""mm of the tongue beside the jaw from which it moves; less is rounding."""
 DECAY = 30.0
 """mm over the surface within which motion that is filled in decays to a third."""
 
@@ -83,7 +85,8 @@ class HeadMotion:
             skin = self._parted(skin, signal)
         rotation, translation = parts.jaw_motion(self.head, skin)
         eyes = (self._eye("left", signal), self._eye("right", signal))
-        moving = deformation.any(axis=(1, 2)) | signal.any(axis=1)
+        out = np.abs(tongue).max(axis=(1, 2)) > LEAST_TONGUE
+        moving = skin.any(axis=(1, 2)) | signal.any(axis=1) | out
         return Motion(skin, eyes, rotation, translation, tongue, moving)
 
     def _tongue(self, deformation: Floats) -> Doubles:
