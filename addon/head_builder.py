@@ -14,6 +14,8 @@ from .material_writer import IRIS, make_material
 from .mesh_reader import HeadError
 
 METRES = 0.001
+HEAD_RESULTS = ("neutral_vertices", "faces", "uv", "uv_faces", "face_material")
+"""The results of a job that makes a head, in the order of `HeadArrays`."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from .binding_command import HeadBinding
 from .binding_record import record_of
 from .companion_writer import Following, read_followers
 from .exporters import Animation
-from .head_builder import HeadArrays, build_head
+from .head_builder import HEAD_RESULTS, HeadArrays, build_head
 from .head_job import HeadJob, back, read_head_job
 from .library_command import HeadLibrary
 from .library_writer import library_of
@@ -61,12 +61,9 @@ class Headless:
     def new_person(self, seed: int) -> bpy.types.Object:
         """The head of a new person, in no collection yet."""
         job = self._finished(HeadRequest(job="", folder="", checkpoint=self.checkpoint, seed=seed))
-        names = ("neutral_vertices", "faces", "uv", "uv_faces", "face_material")
-        arrays = dict(zip(names, _results(job, *names), strict=True))
+        arrays = HeadArrays(*_results(job, *HEAD_RESULTS), job.done.info["material_names"])
         self.session.discard(job)
-        return build_head(
-            HeadArrays(**arrays, material_names=job.done.info["material_names"]), f"Dimple Head {seed}", seed
-        )
+        return build_head(arrays, f"Dimple Head {seed}", seed)
 
     def express(self, prompt: str) -> dict[str, Any]:
         """What the words mean: `units`, strongest first, `unknown_words`, `read_as`, `remarks`."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..bridge.protocol import AnimateRequest, BindRequest, Check, HeadRequest, LibraryRequest
 from .animation_writer import write_animation
 from .companion_writer import read_followers
-from .head_builder import HeadArrays, build_head
+from .head_builder import HEAD_RESULTS, HeadArrays, build_head
 from .head_job import back, read_head_job, there
 from .jobs import JobOperator, job_refusal
 from .mesh_reader import HeadError, find_object, read_fingerprint, read_neutral, refusal
@@ -255,14 +255,10 @@ class DIMPLE_OT_add_head(JobOperator, bpy.types.Operator):
 
     def finish(self, context: bpy.types.Context, job: Job) -> set[str]:
         """Put the head at the 3D cursor and select it."""
-        names = ("neutral_vertices", "faces", "uv", "uv_faces", "face_material")
-        arrays = {name: np.array(job.array(name)) for name in names}
+        results = (np.array(job.array(name)) for name in HEAD_RESULTS)
+        arrays = HeadArrays(*results, job.done.info["material_names"])
         session.discard(job)
-        head = build_head(
-            HeadArrays(**arrays, material_names=job.done.info["material_names"]),
-            f"Dimple Head {self.seed}",
-            self.seed,
-        )
+        head = build_head(arrays, f"Dimple Head {self.seed}", self.seed)
         head.location = context.scene.cursor.location
         context.collection.objects.link(head)
         for selected in context.selected_objects:
