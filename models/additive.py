@@ -19,28 +19,31 @@ import torch
 from torch import Tensor, nn
 
 POWERS = (1, 2, 3)
-IDENTITY_MODES = 30
-"""Leading identity coefficients that the expected residual depends on."""
+LEAST_VARIANCE = 0.02
+"""Of a direction's variance over all stages: at any one stage it is at least so much."""
 
 
 class AdditiveModel(nn.Module):
-    """Buffers of the additive model: V skin vertices, M expression units, R directions."""
+    """Buffers of the additive model: V skin vertices, M expression units, R directions, I identity modes."""
 
     basis: Tensor  # (R, 3V) orthonormal rows, in units of vertex_scale
-    residual_std: Tensor  # (R,) spread of y round what is expected of the person, along each direction
+    residual_std: Tensor  # (R,) spread of y round what is expected of the person, over all stages
+    unit_spread: Tensor  # (M, R) the same where a unit moves alone
     coefficients: Tensor  # (3M, R) mean motion of e, e^2, e^3 of each unit along the directions
     unit_motion: Tensor  # (M,) size of each unit's mean motion at weight 1, per coordinate
     vertex_scale: Tensor  # (V,) mm, spread of the residual at each vertex
-    identity_motion: Tensor  # (M * IDENTITY_MODES, R) residual per unit weight and identity coefficient
+    identity_motion: Tensor  # (R, M * I) residual per unit weight and identity coefficient
 
-    def __init__(self, vertices: int, units: int, rank: int) -> None:
+    def __init__(self, vertices: int, units: int, rank: int, identity_modes: int) -> None:
         super().__init__()
+        self.identity_modes = identity_modes
         self.register_buffer("basis", torch.zeros(rank, 3 * vertices))
         self.register_buffer("residual_std", torch.ones(rank))
+        self.register_buffer("unit_spread", torch.ones(units, rank))
         self.register_buffer("coefficients", torch.zeros(len(POWERS) * units, rank))
         self.register_buffer("unit_motion", torch.ones(units))
         self.register_buffer("vertex_scale", torch.ones(vertices))
-        self.register_buffer("identity_motion", torch.zeros(units * IDENTITY_MODES, rank))
+        self.register_buffer("identity_motion", torch.zeros(rank, units * identity_modes))
 
     def mean_motion(self, stage: Tensor) -> Tensor:
         """stage (B, M) -> mean motion (B, V, 3) in units of vertex_scale."""
@@ -50,10 +53,23 @@ class AdditiveModel(nn.Module):
         """stage (B, M) -> (B, 1, 1) size of the motion; 0 at the neutral stage."""
         return (stage * self.unit_motion).square().sum(1).sqrt()[:, None, None]
 
+    def shares(self, stage: Tensor) -> Tensor:
+        """Shares (B, M) of the units in the square of the amplitude; they add up to 1."""
+        return (stage * self.unit_motion / self.amplitude(stage)[:, 0].clamp_min(1e-6)).square()
+
     def expected(self, stage: Tensor, coefficients: Tensor) -> Tensor:
         """Coordinates (B, R) of y expected of a person with identity ``coefficients`` (B, I): bilinear."""
-        motion = person_features(stage, coefficients) @ self.identity_motion
-        return motion / self.amplitude(stage)[:, 0].clamp_min(1e-6)
+        features = person_features(stage, coefficients[:, : self.identity_modes])
+        return features @ self.identity_motion.t() / self.amplitude(stage)[:, 0].clamp_min(1e-6)
+
+    def spread(self, stage: Tensor) -> Tensor:
+        """Standard deviation (B, R) of the coordinates of y round what is expected, of people at a stage.
+
+        People depart from the mean unit by unit, and independently: their variances add up, in the units'
+        shares.
+        """
+        variance = self.shares(stage) @ self.unit_spread.square()
+        return torch.maximum(variance, LEAST_VARIANCE * self.residual_std.square()).sqrt()
 
     def relative(self, deformation: Tensor, stage: Tensor) -> Tensor:
         """Deformation (B, V, 3) mm -> relative residual y (B, V, 3)."""
@@ -97,6 +113,5 @@ def powers(stage: Tensor) -> Tensor:
 
 
 def person_features(stage: Tensor, coefficients: Tensor) -> Tensor:
-    """Products (B, M * IDENTITY_MODES) of unit weights (B, M) and leading coefficients (B, I)."""
-    leading = nn.functional.pad(coefficients, (0, max(0, IDENTITY_MODES - coefficients.shape[1])))
-    return (stage[:, :, None] * leading[:, None, :IDENTITY_MODES]).flatten(1)
+    """Products (B, M * I) of unit weights (B, M) and identity coefficients (B, I)."""
+    return (stage[:, :, None] * coefficients[:, None]).flatten(1)

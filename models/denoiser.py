@@ -35,13 +35,19 @@ class DenoiserConfig:
     channels: tuple[int, ...] = (16, 48, 96, 128)
     identity_channels: tuple[int, ...] = (8, 16, 32, 64)
     context: int = 128
-    modal_rank: int = 256
+    modal_rank: int = 192
+    identity_modes: int = 80  # of the coefficients, the leading ones: the expected residual depends on them
     modal_width: int = 512
     modal_blocks: int = 3
     modal_context: int = 192
     target: str = "residual"  # or "raw": the deformation itself
     prediction_type: Prediction = "sample"  # or "epsilon", "v_prediction"; the names of diffusers
     neutral_scale: float = 5.0  # mm, brings the neutral's offset from the mean to order one
+
+    @property
+    def known_modes(self) -> int:
+        """Identity modes of the expected residual: no more than there are coefficients."""
+        return min(self.identity_modes, self.identity_coefficients)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DenoiserConfig:
@@ -89,9 +95,9 @@ class IdentityEncoder(nn.Module):
 class ModalDenoiser(nn.Module):
     """Denoises the R coordinates along the principal directions, preconditioned as in Karras et al. 2022.
 
-    Each direction has its own spread, so each has its own signal-to-noise ratio at a timestep, and each
-    person a bilinear expectation: the linear optimum given both is free, and the network only learns what
-    departs from it.
+    Each direction has its own spread at each stage, so each has its own signal-to-noise ratio at a timestep,
+    and each person a bilinear expectation: the linear optimum given both is free, and the network only
+    learns what departs from it.
     """
 
     def __init__(self, rank: int, width: int, blocks: int, inputs: int, context: int) -> None:
@@ -116,7 +122,7 @@ class ModalDenoiser(nn.Module):
         expected: Tensor,
         std: Tensor,
     ) -> Tensor:
-        """Estimate of the clean coordinates (B, R), which spread by std (R,) round ``expected`` (B, R).
+        """Estimate of the clean coordinates (B, R), which spread by std (B, R) round ``expected`` (B, R).
 
         noisy (B, R); timestep, alpha_bar (B,); stage (B, M); coefficients (B, I) of the linear identity.
         """
@@ -147,7 +153,7 @@ class SpiralDenoiser(nn.Module):
         self.hierarchy = list(hierarchy)
         vertices, context, channels = len(hierarchy[0].vertices), config.context, config.channels
         self.target: AdditiveModel | RawMotion = (
-            AdditiveModel(vertices, config.units, config.modal_rank)
+            AdditiveModel(vertices, config.units, config.modal_rank, config.known_modes)
             if config.target == "residual"
             else RawMotion()
         )
@@ -214,7 +220,7 @@ class SpiralDenoiser(nn.Module):
                 stage,
                 coefficients,
                 expected,
-                self.target.residual_std,
+                self.target.spread(stage),
             )
             estimate = self.target.expand(coordinates)
             channels += [estimate, self.target.mean_motion(stage)]

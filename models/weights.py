@@ -22,10 +22,11 @@ from .topology import Level, averaging_transform
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
-BASIS = "target.basis"
 EXACT_DIRECTIONS = 16
 """Leading principal directions kept in half precision. The others are many and carry little: they take a
 byte a number, in steps of a 127th of their largest one, which displaces vertices by 0.01 mm on average."""
+PACKED = ("target.basis", "target.identity_motion")
+"""The largest tensors, (R, ...): a row for each principal direction."""
 
 
 def save_denoiser(denoiser: SpiralDenoiser, folder: Path) -> None:
@@ -35,8 +36,9 @@ def save_denoiser(denoiser: SpiralDenoiser, folder: Path) -> None:
         name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
         for name, value in denoiser.state_dict().items()
     }
-    if BASIS in tensors:
-        tensors |= _packed(denoiser.state_dict()[BASIS].float().cpu())
+    for name in PACKED:
+        if name in tensors:
+            tensors |= _packed(name, denoiser.state_dict()[name].float().cpu())
     for index, level in enumerate(denoiser.hierarchy):
         arrays: dict[str, NDArray[Any]] = {
             "vertices": level.vertices.astype(np.float16),  # only their number and rough place matter
@@ -60,8 +62,9 @@ def load_denoiser(folder: Path) -> SpiralDenoiser:
         config.pop("_class_name", None)
         tensors = load_file(folder / WEIGHTS_NAME)
         levels = [_level(tensors, index) for index in range(len(config["channels"]))]
-        if f"{BASIS}.rest" in tensors:
-            tensors = _unpacked(tensors)
+        for name in PACKED:
+            if f"{name}.rest" in tensors:
+                tensors = _unpacked(name, tensors)
         denoiser = SpiralDenoiser(DenoiserConfig.from_dict(config), levels)
         denoiser.load_state_dict({k: v for k, v in tensors.items() if not k.startswith("hierarchy.")})
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
@@ -71,19 +74,19 @@ def load_denoiser(folder: Path) -> SpiralDenoiser:
     return denoiser
 
 
-def _packed(basis: Tensor) -> dict[str, Tensor]:
-    """Principal directions (R, 3V): the leading ones in float16, the others in int8 with a step each."""
-    exact, rest = basis[:EXACT_DIRECTIONS], basis[EXACT_DIRECTIONS:]
+def _packed(name: str, rows: Tensor) -> dict[str, Tensor]:
+    """Rows (R, ...) of the principal directions: leading ones in float16, others in int8 with a step each."""
+    exact, rest = rows[:EXACT_DIRECTIONS], rows[EXACT_DIRECTIONS:]
     step = rest.abs().amax(dim=1) / 127
     whole = (rest / step[:, None].clamp_min(1e-12)).round().to(torch.int8)
-    return {BASIS: exact.half().contiguous(), f"{BASIS}.rest": whole, f"{BASIS}.step": step}
+    return {name: exact.half().contiguous(), f"{name}.rest": whole, f"{name}.step": step}
 
 
-def _unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a file with ``target.basis`` in one piece, as the network knows it."""
+def _unpacked(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a file with this one in one piece, as the network knows it."""
     found = dict(tensors)
-    rest, step = found.pop(f"{BASIS}.rest"), found.pop(f"{BASIS}.step")
-    found[BASIS] = torch.cat([found[BASIS].float(), step[:, None] * rest])
+    rest, step = found.pop(f"{name}.rest"), found.pop(f"{name}.step")
+    found[name] = torch.cat([found[name].float(), step[:, None] * rest])
     return found
 
 

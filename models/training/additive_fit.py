@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 from torch import Tensor
 
-from ..additive import AdditiveModel, person_features, powers
+from ..additive import LEAST_VARIANCE, AdditiveModel, person_features, powers
 from ..corpus.cache import FrameCache
 from ..expression import MIRROR_UNITS
 
@@ -44,7 +45,7 @@ class Mirror:
 
 
 def fit_additive(
-    cache: FrameCache, mirror: Mirror, rank: int, seed: int = 0, sample: int = 4000
+    cache: FrameCache, mirror: Mirror, rank: int, identity_modes: int, seed: int = 0, sample: int = 4000
 ) -> AdditiveModel:
     """Least-squares additive model over the cache, and ``rank`` principal directions of its motion.
 
@@ -63,7 +64,7 @@ def fit_additive(
         residual = deformation - (powers(stage) @ mean).unflatten(1, (-1, 3))
         square += residual.square().mean(2).sum(0)
     spread = (square / (2 * len(chosen))).sqrt()
-    model = AdditiveModel(vertices, units, rank)
+    model = AdditiveModel(vertices, units, rank, identity_modes)
     model.vertex_scale.copy_(spread.clamp_min(_SCALE_FLOOR * float(spread.square().mean().sqrt())))
 
     scaled_mean = (mean.unflatten(1, (-1, 3)) / model.vertex_scale[:, None]).flatten(1)
@@ -102,9 +103,11 @@ def fit_identity_motion(
 ) -> None:
     """What can be expected of a person: ridge regression of the residual on weights times coefficients.
 
-    stages (n, M), coefficients (n, I), coordinates (n, R) of y, weight (n,). Also sets ``residual_std``.
+    stages (n, M), coefficients (n, I or more), coordinates (n, R) of y, weight (n,). Also sets how people
+    spread round that: ``residual_std`` and ``unit_spread``.
     """
-    size = len(model.identity_motion)
+    size = model.identity_motion.shape[1]
+    coefficients = coefficients[:, : model.identity_modes]
     gram, moments = torch.zeros(size, size), torch.zeros(size, coordinates.shape[1])
     amplitude = model.amplitude(stages).flatten()
     balanced = balance(amplitude)
@@ -114,12 +117,36 @@ def fit_identity_motion(
         gram += weighted @ features
         moments += weighted @ (amplitude[rows, None] * coordinates[rows])
     penalty = ridge * float(gram.diagonal().mean()) * torch.eye(size)
-    model.identity_motion.copy_(torch.linalg.solve(gram + penalty, moments))
-    square = torch.zeros(coordinates.shape[1])
+    model.identity_motion.copy_(torch.linalg.solve(gram + penalty, moments).t())
+    square = torch.empty_like(coordinates)
     for rows in torch.arange(len(stages)).split(8192):
-        rest = coordinates[rows] - model.expected(stages[rows], coefficients[rows])
-        square += (weight[rows, None] * rest.square()).sum(0)
-    model.residual_std.copy_((square / weight.sum()).sqrt())
+        square[rows] = (coordinates[rows] - model.expected(stages[rows], coefficients[rows])).square()
+    model.residual_std.copy_(((weight @ square) / weight.sum()).sqrt())
+    model.unit_spread.copy_(fit_unit_variance(model.shares(stages), square, weight).sqrt())
+
+
+def fit_unit_variance(shares: Tensor, square: Tensor, weight: Tensor, rounds: int = 2) -> Tensor:
+    """(M, R) non-negative variances whose sums by ``shares`` (n, M) come nearest to ``square`` (n, R).
+
+    A square strays from its expectation by as much as that is, so errors count relative to the variance
+    that the round before found; weight (n,).
+    """
+    least = LEAST_VARIANCE * (weight @ square) / weight.sum()
+    variances = torch.empty(shares.shape[1], square.shape[1])
+    for direction in range(square.shape[1]):
+        own = square[:, direction]
+        expected = own.mean().expand_as(own)
+        for _ in range(rounds):
+            root = weight.sqrt() / expected
+            rows = root[:, None] * shares
+            gram, moments = (rows.t() @ rows).double(), (rows.t() @ (root * own)).double()
+            # a root of the normal equations is a problem of M rows instead of n; units may move together only
+            values, vectors = torch.linalg.eigh(gram)
+            scale = values.clamp_min(1e-6 * float(values[-1])).sqrt()
+            solved, _ = nnls((scale[:, None] * vectors.t()).numpy(), (vectors.t() @ moments / scale).numpy())
+            variances[:, direction] = torch.from_numpy(solved)
+            expected = (shares @ variances[:, direction]).clamp_min(float(least[direction]))
+    return variances
 
 
 def frame_weight(amplitude: Tensor) -> Tensor:

@@ -142,7 +142,8 @@ class _Run:
         if known:
             target.load_state_dict(load_file(path))
         elif isinstance(target, AdditiveModel):
-            fitted = fit_additive(self.cache, self.mirror, self.config.network.modal_rank)
+            network = self.config.network
+            fitted = fit_additive(self.cache, self.mirror, network.modal_rank, network.known_modes)
             projected = self._project(fitted)
             stages, person, coordinates, weight = projected
             fit_identity_motion(fitted, stages, self.coefficients[person], coordinates, weight)
@@ -171,7 +172,7 @@ class _Run:
                 coordinates[index], stages[index], self.coefficients[person[index]], weight[index]
             )
             noisy = alpha_bar.sqrt()[:, None] * clean + (1 - alpha_bar).sqrt()[:, None] * noise
-            expected, std = target.expected(stage, coefficients), target.residual_std
+            expected, std = target.expected(stage, coefficients), target.spread(stage)
             estimate = network(noisy, timestep, alpha_bar, stage, coefficients, expected, std)
             return modal_loss(estimate, clean, alpha_bar, std, frame)
 
@@ -317,11 +318,12 @@ class WholeNetwork(nn.Module):
 def modal_loss(estimate: Tensor, clean: Tensor, alpha_bar: Tensor, std: Tensor, weight: Tensor) -> Tensor:
     """Squared error in the preconditioned network's own units, directions weighted by their spread.
 
-    estimate, clean (B, R); alpha_bar, weight (B,); std (R,).
+    estimate, clean, std (B, R); alpha_bar, weight (B,).
     """
     rest = 1 - alpha_bar[:, None]
     unit = std * (rest / (alpha_bar[:, None] * std**2 + rest)).sqrt()
-    return (weight[:, None] * std / std.mean() * ((estimate - clean) / unit).square()).mean()
+    importance = weight[:, None] * std / std.mean(dim=1, keepdim=True)
+    return (importance * ((estimate - clean) / unit).square()).mean()
 
 
 def _frames_by_person(person: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -98,9 +98,10 @@ def test_an_untrained_default_is_the_linear_optimum_of_its_directions(hierarchy:
     denoiser = SpiralDenoiser(SMALL, hierarchy)
     assert isinstance(denoiser.target, AdditiveModel)
     torch.nn.init.orthogonal_(denoiser.target.basis)
-    denoiser.target.residual_std.copy_(torch.linspace(0.2, 2, SMALL.modal_rank))
+    torch.nn.init.uniform_(denoiser.target.unit_spread, 0.3, 2)
     batch = inputs(hierarchy)
-    alpha_bar, variance = batch["alpha_bar"][:, None], denoiser.target.residual_std**2
+    share = batch["stage"].square() / batch["stage"].square().sum(1, keepdim=True)  # all units move alike
+    alpha_bar, variance = batch["alpha_bar"][:, None], share @ denoiser.target.unit_spread.square()
     coordinates = batch["noisy"].flatten(1) @ denoiser.target.basis.T
     optimum = coordinates * alpha_bar.sqrt() * variance / (alpha_bar * variance + 1 - alpha_bar)
     expected = (optimum @ denoiser.target.basis).unflatten(1, (-1, 3))
@@ -114,7 +115,7 @@ def modal_prediction(noisy: Tensor, expected: Tensor, alpha_bar: float, *, train
         torch.nn.init.normal_(modal.leave.weight)
     timestep, alpha_bars = torch.tensor([5, 900]), torch.full((2,), alpha_bar)
     stage, coefficients = torch.rand(2, 57), torch.randn(2, 6)
-    return modal(noisy, timestep, alpha_bars, stage, coefficients, expected, torch.full((5,), 0.7))
+    return modal(noisy, timestep, alpha_bars, stage, coefficients, expected, torch.full((2, 5), 0.7))
 
 
 def test_without_noise_the_modal_path_lets_through_what_it_sees() -> None:

@@ -19,7 +19,7 @@ from models.corpus.cache import FrameCache
 from models.errors import InputError
 from models.expression import MIRROR_UNITS, expression_signal, parse_expression
 from models.head import Head
-from models.training.additive_fit import Mirror, balance, frame_weight, mean_motion_fit
+from models.training.additive_fit import Mirror, balance, fit_unit_variance, frame_weight, mean_motion_fit
 from models.training.animate_me import TrainingConfig, modal_loss, train_animate_me
 from tests.models.conftest import TinyRun, prepare
 
@@ -167,6 +167,37 @@ def test_what_is_expected_of_a_person_is_closer_than_the_mean(
     assert float((weight * rest.square()).sum()) < 0.7 * float((weight * y.square()).sum())
 
 
+def test_the_variances_of_units_are_found_in_what_people_do() -> None:
+    random = torch.Generator().manual_seed(0)
+    true = torch.tensor([[4.0, 0.0], [0.25, 1.0], [0.0, 9.0]])  # of three units, in two directions
+    shares = torch.rand(20_000, 3, generator=random)
+    square = (shares @ true) * torch.randn(20_000, 2, generator=random).square()
+    found = fit_unit_variance(shares, square, torch.ones(20_000))
+    torch.testing.assert_close(found, true, atol=0.15, rtol=0.1)
+    assert found.min() >= 0
+    together = fit_unit_variance(shares[:, [0, 0, 1, 2]], square, torch.ones(20_000))  # two move as one
+    torch.testing.assert_close(together[:2].sum(0), true[0], atol=0.15, rtol=0.1)
+
+
+def test_the_spread_of_people_at_a_stage_explains_them_better_than_one_over_all_stages(
+    model: AnimateMe, target: AdditiveModel, cache: FrameCache
+) -> None:
+    stage = torch.from_numpy(cache.stages)
+    y = target.project(target.relative(torch.from_numpy(cache.deformations(np.arange(len(cache)))), stage))
+    coefficients = torch.from_numpy(model.identity_solver(cache.neutral_offsets))[cache.person]
+    weight = frame_weight(target.amplitude(stage).flatten())[:, None]
+    rest = y - target.expected(stage, coefficients)
+
+    def surprise(std: torch.Tensor) -> float:
+        """Mean negative log-likelihood, of normal distributions."""
+        return float((weight * (std.log() + (rest / std).square() / 2)).mean())
+
+    assert surprise(target.spread(stage)) < surprise(target.residual_std.expand_as(rest)) - 0.01
+    still = target.spread(torch.zeros(1, 57))
+    assert torch.isfinite(still).all()
+    assert (still > 0).all()
+
+
 def test_the_mirror_image_of_a_mirror_image_is_the_thing_itself(head: Head) -> None:
     mirror = Mirror.of(head.mirror)
     field, stage = torch.randn(2, 642, 3), torch.rand(2, 57)
@@ -178,7 +209,7 @@ def test_the_mirror_image_of_a_mirror_image_is_the_thing_itself(head: Head) -> N
 
 
 def test_the_modal_loss_counts_every_noise_level_alike() -> None:
-    std, clean = torch.tensor([0.5, 2.0]), torch.zeros(3, 2)
+    std, clean = torch.tensor([[0.5, 2.0]]), torch.zeros(3, 2)
     alpha_bar = torch.tensor([0.001, 0.5, 0.999])
     unit = std * ((1 - alpha_bar[:, None]) / (alpha_bar[:, None] * std**2 + 1 - alpha_bar[:, None])).sqrt()
     per_sample = [
