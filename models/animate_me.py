@@ -41,7 +41,7 @@ class Sampler:
 
 NOISE_SCALE = 0.8
 """Of the initial noise. At 1 animations differ more than people of one face do and are further from the truth
-(apexes of 18 validation people: diversity 1.26, 0.228 mm at 1; 0.82, 0.195 mm at 0.7); this lies between.
+(apexes of 18 validation people: diversity 1.21, 0.213 mm at 1; 0.76, 0.183 mm at 0.7); this lies between.
 ``python -m models evaluate noise-scale`` compares others."""
 
 SAMPLERS: Mapping[str, Sampler] = {
