@@ -27,7 +27,14 @@ from torch import Tensor
 from .alignment import similarity_to
 from .animate_me import choose_device
 from .autoencoder import MapAutoencoder
-from .diffusion import TRAIN_TIMESTEPS, OnStep, make_scheduler, sample_consistent, training_schedule
+from .diffusion import (
+    TRAIN_TIMESTEPS,
+    OnStep,
+    make_scheduler,
+    sample_consistent,
+    shared_noise,
+    training_schedule,
+)
 from .errors import InputError
 from .exp_diff import ALBEDO, NORMAL, POSITION, Condition, LatentDenoiser, repeat_texture
 from .expected_maps import Expectation, ExpectedLatents
@@ -290,23 +297,26 @@ class Appearance:
         frames_per_chunk: int,
         on_step: OnStep | None,
     ) -> Tensor:
-        """Latents (K, S * C, h, w), all frames with the same noise (AnimateMe 3.4)."""
+        """Latents (K, S * C, h, w), all frames with the same noises (AnimateMe 3.4)."""
         initial = None
         if start == "neutral":
             position = torch.zeros_like(expected.mean[:, : self.autoencoder.latent_channels])
             texture = known.neutral[:, -self.autoencoder.latent_channels :]
             resting = repeat_texture(position, texture, self.denoiser.config.maps)
             initial = expected.whiten(self.expected.neutral(resting, texture))
+        shape = self.denoiser.config.shape
+        resting, added = (shared_noise(seed, shape, stream).to(self.device) for stream in range(2))
         whitened = sample_consistent(
             guided(self.denoiser, known, guidance, half=self.half),
             lambda: make_scheduler(scheduler, self.schedule),
             len(expected.mean),
-            self.denoiser.config.shape,
+            shape,
             steps=steps,
             seed=seed,
             noise_scale=noise_scale,
             begin=STARTS[start],
             initial=initial,
+            noise=expected.noise(resting, added),
             frames_per_chunk=frames_per_chunk,
             device=self.device,
             on_step=on_step,

@@ -98,6 +98,7 @@ def sample_consistent(
     first_frame: int = 0,
     begin: int = TRAIN_TIMESTEPS,
     initial: Tensor | None = None,
+    noise: Tensor | None = None,
     frames_per_chunk: int = 64,
     device: torch.device | str = "cpu",
     on_step: OnStep | None = None,
@@ -108,12 +109,15 @@ def sample_consistent(
         first timestep of the chain every frame takes the whole chain from the shared initial noise.
     begin: the chain starts at its first timestep that is not above this one.
     initial (frames, *shape): clean states whose noised ones the chain begins with; without it, pure noise.
+    noise (frames, *shape): the initial noise of every frame; without it, the same for all.
     noise_scale: factor of the initial noise. Where the sampler adds none, the chain carries noise to samples
         continuously, nearly linearly, so samples spread about as much less round what is expected.
     frames_per_chunk: how many frames go through the network at once. No influence on the result.
     """
     device = torch.device(device)
-    initial_noise = noise_scale * _shared_noise(seed, TRAIN_TIMESTEPS, 1, shape, device)
+    if noise is None:
+        noise = shared_noise(seed, shape).expand(frames, *shape)
+    noise = noise.to(device)
     timesteps = [t for t in _timesteps(scheduler(), steps) if t <= begin]
     remaining = sum(t <= late_start for t in timesteps)
     whole_chain = remaining == len(timesteps)
@@ -138,11 +142,11 @@ def sample_consistent(
 
     def beginning(which: Tensor) -> Tensor:
         """The state that the chain of these frames begins with."""
-        noise = initial_noise.expand(len(which), *shape)
+        initial_noise = noise_scale * noise[which]
         if initial is None:
-            return noise.clone()
+            return initial_noise
         alpha_bar = _alpha_bar(scheduler(), timesteps[0])
-        return alpha_bar**0.5 * initial[which].to(device) + (1 - alpha_bar) ** 0.5 * noise
+        return alpha_bar**0.5 * initial[which].to(device) + (1 - alpha_bar) ** 0.5 * initial_noise
 
     result = torch.empty(frames, *shape, device=device)
     handed_over: Tensor | None = None
@@ -179,6 +183,6 @@ def _generator(seed: int, timestep: int) -> torch.Generator:
     return torch.Generator("cpu").manual_seed(int(mixed[0]))
 
 
-def _shared_noise(seed: int, timestep: int, batch: int, shape: Sequence[int], device: torch.device) -> Tensor:
-    noise = torch.randn((batch, *shape), generator=_generator(seed, timestep))
-    return noise.to(device)
+def shared_noise(seed: int, shape: Sequence[int], stream: int = 0) -> Tensor:
+    """(*shape) the noise that all frames of a seed begin with. Streams do not depend on each other."""
+    return torch.randn((1, *shape), generator=_generator(seed, TRAIN_TIMESTEPS + stream))[0]

@@ -2,8 +2,9 @@
 
 A map of a face is, to first order, the mean map, plus what the neutral texture tells of the person, plus what
 the strain of the skin does at that place of the face: creases lie where they lie, only their depth follows
-the compression. The diffusion model generates the rest, in units of its spread, which grows where the skin is
-compressed: there people differ by their own creases, and elsewhere hardly.
+the compression, and the person's age, which the texture tells. The diffusion model generates the rest, in
+units of its spread, which grows where the skin is compressed: there people differ by their own creases, and
+elsewhere hardly.
 """
 
 from __future__ import annotations
@@ -12,10 +13,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, pad, unfold
+from torch.nn.functional import adaptive_avg_pool2d, conv2d, pad, unfold
 
 from .exp_diff import ALBEDO, POSITION
 from .skin.surface_strain import CREASES
+
+REGIONS = 4
+"""Of a face along a side: in so many is the texture looked at for how deep its creases are."""
+DEEPER = 1.0
+"""Natural logarithm of the depth of creases beyond which nobody's are taken to depart from everybody's."""
+FLAT = 1e-4
+"""Mean square of latents that is not told from none."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,7 @@ class Expectation:
 
     mean: Tensor  # (B, S * C, h, w)
     spread: Tensor  # (B, S * C, h, w) standard deviation
+    added: Tensor  # (B, S * C, h, w) 0 to 1: that of what the expression adds, as a share of it
 
     def whiten(self, latents: Tensor) -> Tensor:
         """What the network denoises: the rest, in units of its spread."""
@@ -32,6 +41,15 @@ class Expectation:
     def restore(self, whitened: Tensor) -> Tensor:
         """The inverse of `whiten`."""
         return self.mean + self.spread * whitened
+
+    def noise(self, resting: Tensor, added: Tensor) -> Tensor:
+        """(B, S * C, h, w) one noise a frame, of two (S * C, h, w) that all frames share.
+
+        What a skin is at rest and what an expression adds to it vary independently. With one noise for both,
+        most of a change would be lost where a frame is compared with the skin at rest: sqrt(r^2 + a^2) - r
+        in place of a.
+        """
+        return (1 - self.added.square()).sqrt() * resting + self.added * added
 
 
 class ExpectedLatents(nn.Module):
@@ -46,6 +64,7 @@ class ExpectedLatents(nn.Module):
     from_strain: Tensor  # (h * w, F, S * C) of every place's crease features
     spread: Tensor  # (S * C, h, w) standard deviation of what is left, on skin at rest
     crease_spread: Tensor | None  # (S * C, h, w) and what creases add to it (to its square), per unit of them
+    depth_of_texture: Tensor | None  # (S, K) logarithm of the depth of creases, per `texture_features`
 
     def __init__(self, maps: tuple[str, ...], channels: int, size: int, features: int) -> None:
         super().__init__()
@@ -57,21 +76,32 @@ class ExpectedLatents(nn.Module):
         self.register_buffer("from_strain", torch.zeros(size * size, features, whole))
         self.register_buffer("spread", torch.ones(whole, size, size))
         self.register_buffer("crease_spread", torch.zeros(whole, size, size) if features else None)
+        told = 2 * channels * REGIONS**2 + 1
+        self.register_buffer("depth_of_texture", torch.zeros(len(maps), told) if features else None)
 
     def forward(self, texture: Tensor, strain: Tensor) -> Expectation:
         """What z^T (B, C, h, w) and crease features (B, F, h, w) let expect."""
         mean = self.mean_of(texture, strain)
         if self.crease_spread is None:
-            return Expectation(mean, self.spread.expand_as(mean))
-        variance = self.spread.square() + self.crease_spread.square() * creased(strain)
-        return Expectation(mean, variance.sqrt())
+            return Expectation(mean, self.spread.expand_as(mean), torch.zeros_like(mean))
+        added = (self.depth(texture) * self.crease_spread).square() * creased(strain)
+        variance = self.spread.square() + added
+        return Expectation(mean, variance.sqrt(), (added / variance).sqrt())
 
     def mean_of(self, texture: Tensor, strain: Tensor) -> Tensor:
         """Expected latents (B, S * C, h, w)."""
         person = self.at_rest(texture)
         places = strain.flatten(2).permute(2, 0, 1)  # (h * w, B, F)
-        moved = torch.bmm(places, self.from_strain).permute(1, 2, 0)
-        return person + moved.unflatten(2, (self.size, self.size))
+        moved = torch.bmm(places, self.from_strain).permute(1, 2, 0).unflatten(2, (self.size, self.size))
+        return person + self.depth(texture) * moved
+
+    def depth(self, texture: Tensor) -> Tensor:
+        """(B, S * C, 1, 1) how deep the creases of the skins z^T (B, C, h, w) are, 1 as everybody's."""
+        if self.depth_of_texture is None:
+            return torch.ones(1, 1, 1, 1, device=texture.device)
+        told = texture_features(texture - self.texture_mean) @ self.depth_of_texture.T
+        depth = told.clamp(-DEEPER, DEEPER).exp()
+        return depth.repeat_interleave(self.channels, dim=1)[:, :, None, None]
 
     def at_rest(self, texture: Tensor) -> Tensor:
         """Expected latents (B, S * C, h, w) of a skin at rest."""
@@ -97,8 +127,19 @@ class ExpectedLatents(nn.Module):
 
 
 def creased(strain: Tensor) -> Tensor:
-    """(B, 1, h, w) mean square of the crease features (B, F, h, w): what deep creases have room for."""
-    return strain[:, :CREASES].square().mean(dim=1, keepdim=True)
+    """(B, 1, h, w) what crease features (B, F, h, w) leave to creases: their mean square to the power 3/2.
+
+    The creases of one person differ from another's by a variance that grows faster than the compression,
+    for skin takes up the first of it without any.
+    """
+    return strain[:, :CREASES].square().mean(dim=1, keepdim=True).pow(1.5)
+
+
+def texture_features(centred: Tensor) -> Tensor:
+    """(B, K) mean and detail of the regions of skins z^T (B, C, h, w) minus their mean; they tell the age."""
+    regions = adaptive_avg_pool2d(centred, REGIONS)
+    detail = adaptive_avg_pool2d(centred.square(), REGIONS).clamp_min(FLAT).log()
+    return torch.cat([regions.flatten(1), detail.flatten(1), torch.ones_like(centred[:, :1, 0, 0])], dim=1)
 
 
 def texture_patches(texture: Tensor) -> Tensor:

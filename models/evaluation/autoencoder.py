@@ -25,6 +25,7 @@ LINEAR = {
     "linear f8 x 4": (8, 4),
     "linear f8 x 16": (8, 16),
     "linear f8 x 24": (8, 24),
+    "linear f8 x 40": (8, 40),
     "linear f4 x 4": (4, 4),
 }
 """Codes by principal components: fold and numbers kept of each fold x fold patch."""

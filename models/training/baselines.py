@@ -45,7 +45,7 @@ OnPhase = Callable[[str], None]
 
 @dataclass(frozen=True)
 class ExpressionTraining:
-    """How much is trained. The defaults take about two hours of one core: the baselines as long as the shipped model."""
+    """How much is trained. The defaults take two hours of one core, the baselines as long as our model."""
 
     people: int = 300
     validation_people: int = 60

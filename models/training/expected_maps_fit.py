@@ -11,7 +11,7 @@ from torch import Tensor
 from ..corpus.latent_cache import LatentCache
 from ..corpus.skin_cache import SkinCache
 from ..exp_diff import ALBEDO, POSITION
-from ..expected_maps import ExpectedLatents, creased, texture_patches
+from ..expected_maps import ExpectedLatents, creased, has_expectation, texture_features, texture_patches
 from ..skin.gaussian_prior import GaussianPrior
 
 RIDGE = 1e-3
@@ -21,6 +21,8 @@ MEASURED = 4000
 """Records on which the spread and the principal directions of what is left are found."""
 PEOPLE = 600
 """Of so many, texture and neutral maps are regressed on each other: what holds at every place of the face."""
+DEPTH_RIDGE = 0.5
+"""Relative to the number of people and the variance of a feature."""
 SPREAD_FLOOR = 0.25
 """Of a channel's own spread: nowhere is the rest taken to be less than this."""
 
@@ -33,9 +35,12 @@ def fit_expected(
     expected = ExpectedLatents(maps, channels, size, features)
     neutrals = np.flatnonzero(skin.neutral == np.arange(len(skin)))
     _fit_rest(expected, skin, latents, neutrals)
-    if features:
-        _fit_strain(expected, skin, latents, np.random.default_rng(seed))
-    _fit_spread(expected, skin, latents, np.random.default_rng(seed + 1))
+    for everybody in (True, False) if features else (False,):  # first as if all creases were as deep
+        if features:
+            _fit_strain(expected, skin, latents, np.random.default_rng(seed))
+        _fit_spread(expected, skin, latents, np.random.default_rng(seed + 1))
+        if everybody:
+            _fit_depth(expected, skin, latents, np.random.default_rng(seed + 2))
     return expected
 
 
@@ -80,7 +85,8 @@ def _fit_strain(
         strain = _either_strain(latents, records, random, count).flatten(2).permute(2, 0, 1)
         change = latents.of_maps(expected.maps, records)
         change = change - latents.of_maps(expected.maps, skin.neutral[records])
-        change = change.flatten(2).permute(2, 0, 1)
+        texture = torch.from_numpy(latents.texture[skin.person[records]]).float()
+        change = (change / expected.depth(texture)).flatten(2).permute(2, 0, 1)
         gram += strain.transpose(1, 2) @ strain
         cross += strain.transpose(1, 2) @ change
     solved = torch.linalg.solve(_ridged(gram), cross)
@@ -93,28 +99,67 @@ def _fit_strain(
 def _fit_spread(
     expected: ExpectedLatents, skin: SkinCache, latents: LatentCache, random: np.random.Generator
 ) -> None:
-    """Per place and channel, the squared rest regressed on how much the skin is creased there."""
-    squares, crossed = torch.zeros_like(expected.mean), torch.zeros_like(expected.mean)
-    crease, crease_square = torch.zeros(2, expected.size, expected.size)
-    count = 0
-    for records in _batches(random.permutation(len(skin))[:MEASURED]):
+    """Per place and channel: the squares of what a change has beside the expected one, regressed on how much
+    the skin is creased there; and what the latents have besides."""
+    squares, changed, crossed, crease, crease_square = (torch.zeros_like(expected.mean) for _ in range(5))
+    records_read = np.sort(random.permutation(len(skin))[:MEASURED])
+    for records in _batches(records_read):
         texture = torch.from_numpy(latents.texture[skin.person[records]]).float()
         strain = _either_strain(latents, records, random, expected.features)
-        rest = (latents.of_maps(expected.maps, records) - expected.mean_of(texture, strain)).square()
-        squares += rest.sum(0)
-        count += len(records)
+        rest = latents.of_maps(expected.maps, records) - expected.mean_of(texture, strain)
+        squares += rest.square().sum(0)
         if expected.crease_spread is not None:
-            depth = creased(strain)
-            crossed += (rest * depth).sum(0)
-            crease += depth.sum((0, 1))
-            crease_square += depth.square().sum((0, 1))
-    squares, crossed, crease = squares / count, crossed / count, crease / count
-    varied = (crease_square / count - crease.square()).clamp_min(1e-6)
-    slope = ((crossed - squares * crease) / varied).clamp_min(0)
+            own = latents.of_maps(expected.maps, skin.neutral[records]) - expected.at_rest(texture)
+            change = (rest - own).square()
+            deep = expected.depth(texture).square() * creased(strain)
+            changed += change.sum(0)
+            crossed += (change * deep).sum(0)
+            crease += deep.sum(0)
+            crease_square += deep.square().sum(0)
+    count = len(records_read)
+    squares, changed, crossed, crease, crease_square = (
+        total / count for total in (squares, changed, crossed, crease, crease_square)
+    )
+    varied = (crease_square - crease.square()).clamp_min(1e-9)
+    slope = ((crossed - changed * crease) / varied).clamp_min(0)
     floor = SPREAD_FLOOR**2 * squares.mean((1, 2), keepdim=True)
     expected.spread.copy_((squares - slope * crease).maximum(floor).sqrt().clamp_min(1e-3))
     if expected.crease_spread is not None:
         expected.crease_spread.copy_(slope.sqrt())
+
+
+def _fit_depth(
+    expected: ExpectedLatents, skin: SkinCache, latents: LatentCache, random: np.random.Generator
+) -> None:
+    """How much more a person's maps change than is expected of everybody's, regressed on the texture."""
+    assert expected.crease_spread is not None
+    assert expected.depth_of_texture is not None
+    maps, people = len(expected.maps), len(latents.texture)
+    shown, wanted = torch.zeros(people, maps), torch.zeros(people, maps)
+    for records in _batches(random.permutation(skin.frames)):
+        person = torch.from_numpy(skin.person[records])
+        texture = torch.from_numpy(latents.texture[person]).float()
+        strain = _either_strain(latents, records, random, expected.features)
+        change = latents.of_maps(expected.maps, records)
+        change = change - latents.of_maps(expected.maps, skin.neutral[records])
+        mean = expected.mean_of(texture, strain) - expected.at_rest(texture)
+        likely = mean.square() + expected.crease_spread.square() * creased(strain)
+        for total, energy in ((shown, change.square()), (wanted, likely)):
+            total.index_add_(0, person, energy.unflatten(1, (maps, -1)).sum((2, 3, 4)))
+    told_of = [index for index, name in enumerate(expected.maps) if has_expectation(name)]
+    shown, wanted = shown[:, told_of], wanted[:, told_of]
+    known = torch.nonzero(((shown > 0) & (wanted > 0)).all(1))[:, 0]
+    if not len(known):
+        return
+    depth = 0.5 * (shown[known] / wanted[known]).log()
+    texture = torch.from_numpy(latents.texture[known]).float()
+    features = texture_features(texture - expected.texture_mean)[:, :-1]
+    scale, middle = features.std(0).clamp_min(1e-6), features.mean(0)
+    centred = (features - middle) / scale
+    gram = centred.T @ centred + DEPTH_RIDGE * len(known) * torch.eye(centred.shape[1])
+    slopes = torch.linalg.solve(gram, centred.T @ (depth - depth.mean(0))).T / scale
+    # what all people have in common is told by the other terms
+    expected.depth_of_texture[told_of] = torch.cat([slopes, -(slopes @ middle)[:, None]], dim=1)
 
 
 def fit_directions(

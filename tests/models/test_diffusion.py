@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.diffusion import make_scheduler, sample_consistent, training_schedule
+from models.diffusion import make_scheduler, sample_consistent, shared_noise, training_schedule
 
 SHAPE = (5, 3)
 FRAMES = 6
@@ -77,6 +77,17 @@ def test_prediction_types_agree(prediction_type: str) -> None:
         predict, lambda: make_scheduler("ddim", schedule), FRAMES, SHAPE, steps=20, seed=3
     )
     torch.testing.assert_close(found, sample(Gaussian(), steps=20), atol=1e-3, rtol=1e-3)
+
+
+def test_frames_may_begin_with_noise_of_their_own() -> None:
+    shared = shared_noise(3, SHAPE)
+    told = sample(Gaussian(), noise=shared.expand(FRAMES, *SHAPE))
+    torch.testing.assert_close(told, sample(Gaussian()))
+    other = shared_noise(3, SHAPE, stream=1)
+    assert not torch.allclose(other, shared)
+    mixed = sample(Gaussian(), noise=torch.stack([shared] * (FRAMES - 1) + [other]))
+    torch.testing.assert_close(mixed[:-1], told[:-1])
+    assert not torch.allclose(mixed[-1], told[-1])
 
 
 @pytest.mark.parametrize("name", ["ddpm", "ddim", "dpm"])
