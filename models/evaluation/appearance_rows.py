@@ -34,8 +34,8 @@ Floats = NDArray[np.float32]
 
 ALL_MAPS = "_all_maps"
 """Ends the name of a row that is given all maps at rest."""
-OURS = {"ours": 1.0, "ours_default": 0.7, "ours_mean": 0.0}
-"""Rows of ExpDiff, and how far the wrinkles are one person's own; an artist gets 0.7 without asking."""
+OURS = {"ours": 1.0, "ours_mean": 0.0}
+"""Rows of ExpDiff, and how far the wrinkles are one person's own; without asking an artist gets the first."""
 FITTED_PEOPLE, FITTED_EXPRESSIONS = 200, 3
 """Of the training split, on whom the face models are fitted."""
 

@@ -247,7 +247,7 @@ def test_paths_stay_right_when_the_file_moves(saved, tmp_path):  # noqa: F811
 def test_a_request_is_the_recipe(saved):  # noqa: F811
     settings = bpy.context.scene.dimple_skin
     settings.words, settings.resolution, settings.skin_seed = "anger, jawOpen=0.2", "2048", 5
-    assert settings.request("checkpoint", ()).personal == pytest.approx(0.7)
+    assert settings.request("checkpoint", ()).personal == pytest.approx(1.0)
     settings.personal, settings.wrinkle_seed = 0.25, 8
     request = settings.request("checkpoint", ("happiness",))
     assert (request.personal, request.seed) == (0.25, 8)
